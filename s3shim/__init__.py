@@ -1,0 +1,3 @@
+"""S3 in front of any storage."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,230 @@
+"""Who is asking: Signature Version 4 by header or by presigned URL, over the raw target."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from s3shim.auth import sigv4
+from s3shim.auth.credentials import Credential, Credentials
+from s3shim.auth.sigv4 import Claim
+from s3shim.errors import Code, S3Error
+from s3shim.model import ANONYMOUS, Identity
+from s3shim.wire.request import S3Request
+
+MAX_SKEW = 900  # seconds
+
+_SIGNATURE_ITEMS = frozenset({"x-amz-algorithm", "x-amz-credential", "x-amz-signature"})
+_HASH = re.compile(r"[0-9a-fA-F]{64}")
+_EMPTY = sha256(b"").digest()
+_STREAMING = "STREAMING-"
+_PAYLOAD = "x-amz-content-sha256"
+_TOKEN = "x-amz-security-token"
+
+
+class Authenticator:
+    """Finds the identity behind a request and puts the payload hash on its body.
+
+    ``region`` is the one that a credential scope must name, or "any". ``clock`` returns seconds
+    since the epoch. A request with a bad credential is refused, never taken for an anonymous one.
+    """
+
+    def __init__(self, credentials: Credentials, region: str, clock: Callable[[], float] = time.time) -> None:
+        self._credentials = credentials
+        self._region = region
+        self._clock = clock
+        # An unknown access key costs the same work as a known one with a wrong signature.
+        self._nobody = Credential("", os.urandom(40), "", "")
+
+    def __call__(self, request: S3Request) -> Identity:
+        """Return who signed the parsed ``request``; ANONYMOUS where nothing says that anybody did.
+
+        Raises the codes of "Error Responses" for a signature that is missing parts, too old, not
+        right, or of another version; NotImplemented for a right one over an aws-chunked body.
+        """
+        sent = request.sent
+        if sent.count("authorization") > 1:
+            raise S3Error(Code.InvalidArgument, "Only one Authorization header is allowed.")
+        header = sent.get("authorization")
+        if request.query.items and self._signed_by_query(request):
+            if header and header.startswith("AWS"):
+                raise S3Error(
+                    Code.InvalidArgument, "Only one auth mechanism allowed.", ArgumentName="Authorization"
+                )
+            return self._by_query(request)
+        if header is None:
+            return ANONYMOUS
+        if not header:
+            raise S3Error(Code.AccessDenied)
+        return self._by_header(request, header)
+
+    @staticmethod
+    def _signed_by_query(request: S3Request) -> bool:
+        names = request.query.names()
+        return not _SIGNATURE_ITEMS.isdisjoint(map(str.lower, names)) or (
+            "AWSAccessKeyId" in request.query and "Signature" in request.query
+        )
+
+    def _by_header(self, request: S3Request, header: str) -> Identity:
+        claim = sigv4.parse_authorization(header)
+        self._check_region(claim, Code.AuthorizationHeaderMalformed)
+        claim.timestamp = self._timestamp(request)
+        if claim.timestamp[:8] != claim.day:
+            raise S3Error(
+                Code.AuthorizationHeaderMalformed,
+                "The authorization header is malformed; the date of the Credential is not the request's.",
+            )
+        payload = request.sent.get(_PAYLOAD)
+        if payload is None:
+            raise S3Error(
+                Code.InvalidRequest, "Missing required header for this request: x-amz-content-sha256"
+            )
+        if _TOKEN in request.sent:
+            raise S3Error(Code.InvalidToken)
+        return self._verified(request, claim, payload, payload)
+
+    def _by_query(self, request: S3Request) -> Identity:
+        query, sent = request.query, request.sent
+        if "AWSAccessKeyId" in query and not request.presigned:
+            raise sigv4.version_2_refused()
+        claim, expires = sigv4.parse_query(query.items)
+        if _TOKEN in sent or _item(request, _TOKEN) is not None:
+            raise S3Error(
+                Code.AuthorizationQueryParametersError,
+                "X-Amz-Security-Token belongs to temporary credentials only.",
+            )
+        self._check_region(claim, Code.AuthorizationQueryParametersError)
+        self._check_life(claim, expires)
+        in_query, in_header = _item(request, _PAYLOAD), sent.get(_PAYLOAD)
+        if in_query is not None and in_header is not None and in_query != in_header:
+            raise S3Error(Code.InvalidRequest, f"The header and the query parameter {_PAYLOAD} differ.")
+        signed = in_query
+        if signed is None and _PAYLOAD in claim.signed_headers.split(";"):
+            signed = in_header
+        stated = in_query or in_header or sigv4.UNSIGNED_PAYLOAD
+        return self._verified(request, claim, signed or sigv4.UNSIGNED_PAYLOAD, stated)
+
+    def _verified(self, request: S3Request, claim: Claim, signed: str, stated: str) -> Identity:
+        """Check the signature over the payload hash ``signed``, then put what ``stated`` says on the body."""
+        digest = _payload_digest(stated)
+        names = set(claim.signed_headers.split(";"))
+        request.sent.respell(names)
+        if request.headers is not request.sent:
+            request.headers.respell(names)
+        sigv4.check_signed(claim.signed_headers, request.sent.names())
+
+        headers = dict(request.sent.items())
+        headers["host"] = request.host
+        block = sigv4.canonical_headers(claim.signed_headers, headers)
+        canonical = sigv4.canonical_request(
+            request.method,
+            sigv4.canonical_path(request.path),
+            sigv4.canonical_query(request.query.items) if request.query.items else "",
+            block or "",
+            claim.signed_headers,
+            signed,
+        )
+        text = sigv4.string_to_sign(claim.timestamp, claim.scope, canonical)
+        credential = self._credentials.get(claim.access_key, self._nobody)
+        key = sigv4.signing_key(credential.secret, claim.day, claim.region)
+        right = sigv4.same(sigv4.signature(key, text), claim.signature)
+        if credential is self._nobody:
+            raise sigv4.unknown_key(claim)
+        if not right or block is None:
+            raise sigv4.mismatch(claim, text)
+
+        _refuse_chunked(request, stated)
+        if digest is not None:
+            _expect(request, digest)
+        return Identity(credential.account, credential.access_key, credential.display_name)
+
+    def _check_region(self, claim: Claim, code: Code) -> None:
+        if self._region not in (claim.region, "any"):
+            raise S3Error(
+                code,
+                f"The Credential is malformed; the region '{claim.region}' is wrong; "
+                f"expecting '{self._region}'",
+                Region=self._region,
+            )
+
+    def _timestamp(self, request: S3Request) -> str:
+        """Return when the request was signed. Raises AccessDenied, RequestTimeTooSkewed."""
+        timestamp = request.sent.get("x-amz-date")
+        if timestamp is None:
+            timestamp = sigv4.timestamp_of_date(request.sent.get("date") or "")
+        seconds = sigv4.seconds_of(timestamp) if timestamp else None
+        if timestamp is None or seconds is None or seconds < 0:
+            raise S3Error(Code.AccessDenied, "AWS authentication requires a valid Date or x-amz-date header")
+        now = self._clock()
+        if abs(now - seconds) > MAX_SKEW:
+            raise S3Error(
+                Code.RequestTimeTooSkewed,
+                RequestTime=timestamp,
+                ServerTime=_iso(now),
+                MaxAllowedSkewMilliseconds=MAX_SKEW * 1000,
+            )
+        return timestamp
+
+    def _check_life(self, claim: Claim, expires: int) -> None:
+        """Raise AccessDenied where a presigned URL has ended, or has not begun."""
+        now = self._clock()
+        began = sigv4.seconds_of(claim.timestamp) or 0
+        if began - now > MAX_SKEW:
+            raise S3Error(Code.AccessDenied, "Request is not valid yet", ServerTime=_iso(now))
+        if now >= began + expires:
+            raise S3Error(
+                Code.AccessDenied,
+                "Request has expired",
+                Expires=_iso(began + expires),
+                ServerTime=_iso(now),
+            )
+
+
+def _item(request: S3Request, name: str) -> str | None:
+    """Return the query item ``name``, in whatever case it is spelled."""
+    return next((value for spelled, value in request.query.items if spelled.lower() == name), None)
+
+
+def _payload_digest(payload: str) -> bytes | None:
+    """Return the SHA-256 that ``payload`` states, None where it states none; raise InvalidArgument."""
+    if payload == sigv4.UNSIGNED_PAYLOAD or payload.startswith(_STREAMING):
+        return None
+    if not _HASH.fullmatch(payload):
+        raise S3Error(
+            Code.InvalidArgument,
+            f"{_PAYLOAD} must be UNSIGNED-PAYLOAD, or a valid sha256 value.",
+            ArgumentName=_PAYLOAD,
+            ArgumentValue=payload[:256],
+        )
+    return bytes.fromhex(payload)
+
+
+def _refuse_chunked(request: S3Request, payload: str) -> None:
+    """Raise NotImplemented for a body in aws-chunked framing, however it is announced."""
+    headers = request.headers
+    if payload.startswith(_STREAMING):
+        raise S3Error(Code.NotImplemented, Header=_PAYLOAD, AdditionalMessage=payload[:256])
+    if "x-amz-trailer" in headers:
+        raise S3Error(Code.NotImplemented, Header="x-amz-trailer")
+    encodings = headers.get("content-encoding")
+    if encodings and "aws-chunked" in (item.strip(" \t").lower() for item in encodings.split(",")):
+        raise S3Error(Code.NotImplemented, Header="Content-Encoding", AdditionalMessage="aws-chunked")
+
+
+def _expect(request: S3Request, digest: bytes) -> None:
+    # Nothing reads the body of a request that has none and needs none.
+    if request.body.empty and request.method not in ("PUT", "POST") and digest != _EMPTY:
+        raise S3Error(
+            Code.XAmzContentSHA256Mismatch,
+            ClientComputedContentSHA256=digest.hex(),
+            S3ComputedContentSHA256=_EMPTY.hex(),
+        )
+    request.body.expect_sha256(digest)
+
+
+def _iso(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"

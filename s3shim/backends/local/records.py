@@ -1,0 +1,139 @@
+"""What stands in the index: the records, their form, and the CRC that guards each of them.
+
+A value is CRC-64/NVME over (LMDB key + payload), 8 bytes, then the payload: msgpack arrays, so that a
+later format may add fields with defaults at the end. The key is part of the CRC because a value found
+under another key is as wrong as a changed one.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TypeVar
+
+import msgspec
+
+from s3shim.checksums import crc64nvme
+from s3shim.errors import Code, S3Error
+from s3shim.model import NULL_VERSION, BucketInfo, ObjectInfo, ObjectMeta
+
+INLINE = 0
+FILE = 1
+
+_CRC = 8
+_LARGEST = (1 << 64) - 1
+
+_log = logging.getLogger(__name__)
+
+
+class BucketRecord(msgspec.Struct, array_like=True):
+    """A bucket. ``id`` is never used again, so that a bucket made anew has none of the old one's keys."""
+
+    id: int
+    owner: str
+    created: int
+
+    def info(self, name: str) -> BucketInfo:
+        """Return the record as the model's."""
+        return BucketInfo(name, self.owner, self.created)
+
+
+class Extent(msgspec.Struct, array_like=True):
+    """A run of ``length`` bytes.
+
+    INLINE: ``id`` is the key in the inline table, ``digest`` the CRC-64/NVME of the bytes. FILE: ``id``
+    is the name of the file (hex), ``digest`` the CRC of its footer. Files may be shared between
+    objects and are counted in refs; inline bytes belong to one object.
+    """
+
+    kind: int
+    id: bytes
+    length: int
+    digest: int
+
+
+class ObjectRecord(msgspec.Struct, array_like=True):
+    """An object version."""
+
+    sequence: int
+    size: int
+    etag: str
+    last_modified: int
+    extents: list[Extent]
+    content_type: str | None = None
+    system: dict[str, str] = {}
+    user: dict[str, str] = {}
+    tags: dict[str, str] = {}
+    checksums: dict[str, str] = {}
+    version_id: str = NULL_VERSION
+    delete_marker: bool = False
+
+    def info(self, key: str) -> ObjectInfo:
+        """Return the record as the model's."""
+        meta = ObjectMeta(self.content_type, self.system, self.user, self.tags)
+        return ObjectInfo(
+            key, self.size, self.etag, self.last_modified, meta, self.checksums, self.version_id
+        )
+
+
+R = TypeVar("R", BucketRecord, ObjectRecord, int, bytes, str)
+
+_encode = msgspec.msgpack.Encoder().encode
+BUCKET = msgspec.msgpack.Decoder(BucketRecord)
+OBJECT = msgspec.msgpack.Decoder(ObjectRecord)
+COUNT = msgspec.msgpack.Decoder(int)
+DOCUMENT = msgspec.msgpack.Decoder(bytes)
+TEXT = msgspec.msgpack.Decoder(str)
+
+
+def seal(key: bytes, record: BucketRecord | ObjectRecord | int | bytes | str) -> bytes:
+    """Return the value that keeps ``record`` under ``key``."""
+    payload = _encode(record)
+    return crc64nvme(key + payload).to_bytes(_CRC, "big") + payload
+
+
+def unseal(key: bytes, value: bytes, decoder: msgspec.msgpack.Decoder[R]) -> R:
+    """Return the record in ``value``; raise InternalError, and log, where it is damaged."""
+    payload = value[_CRC:]
+    if crc64nvme(key + payload) == int.from_bytes(value[:_CRC], "big"):
+        try:
+            return decoder.decode(payload)
+        except msgspec.DecodeError as error:
+            raise damaged("record %r cannot be read: %s", key, error) from error
+    raise damaged("record %r: wrong checksum", key)
+
+
+def damaged(message: str, *args: object) -> S3Error:
+    """Log what is damaged and return the error that the client sees."""
+    _log.error("damaged " + message, *args)
+    return S3Error(Code.InternalError)
+
+
+def number(value: int) -> bytes:
+    """Return ``value`` as 8 bytes that sort as the number does."""
+    return value.to_bytes(8, "big")
+
+
+def key_stem(bucket_id: int, key: str) -> bytes:
+    """Return what the LMDB keys of all versions of ``key`` begin with."""
+    return number(bucket_id) + key.encode() + b"\0"
+
+
+def version_key(stem: bytes, sequence: int) -> bytes:
+    """Return the LMDB key of one version: the newest of a key sorts first."""
+    return stem + number(_LARGEST - sequence)
+
+
+def key_of(lmdb_key: bytes) -> bytes:
+    """Return the object key in an LMDB key, as UTF-8."""
+    return lmdb_key[8:-9]
+
+
+def seek_key(bucket_id: int, start: str, longest: int) -> bytes:
+    """Return the LMDB key from which all object keys from ``start`` on are found.
+
+    No object key holds a NUL or has more than ``longest`` bytes: from such a start on lie the keys
+    above its part before the NUL, or above its first ``longest`` bytes.
+    """
+    wanted = start.encode()
+    stem = wanted.partition(b"\0")[0][:longest]
+    return number(bucket_id) + stem + (b"" if len(stem) == len(wanted) else b"\1")

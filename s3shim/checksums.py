@@ -1,0 +1,81 @@
+"""The checksums of S3: incremental, by name, in S3's encoding.
+
+Source: "Checking object integrity", Amazon S3 User Guide. A checksum value is the base64 of the
+big-endian digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from collections.abc import Callable
+from typing import Protocol
+
+from awscrt.checksums import crc32c as _crc32c
+from awscrt.checksums import crc64nvme as _crc64nvme
+
+SIZES = {"crc32": 4, "crc32c": 4, "crc64nvme": 8, "sha1": 20, "sha256": 32}
+
+
+class Hasher(Protocol):
+    """What hashlib's objects do, as far as it is needed here."""
+
+    def update(self, data: bytes, /) -> None:
+        """Add ``data``."""
+        ...
+
+    def digest(self) -> bytes:
+        """Return the digest of all that was added."""
+        ...
+
+
+class _Crc:
+    __slots__ = ("_function", "_size", "_value")
+
+    def __init__(self, function: Callable[[bytes, int], int], size: int) -> None:
+        self._function = function
+        self._size = size
+        self._value = 0
+
+    def update(self, data: bytes, /) -> None:
+        self._value = self._function(data, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(self._size, "big")
+
+
+def new(algorithm: str) -> Hasher:
+    """Return a fresh hasher for one of ``SIZES``."""
+    if algorithm == "crc32":
+        return _Crc(zlib.crc32, 4)
+    if algorithm == "crc32c":
+        return _Crc(_crc32c, 4)
+    if algorithm == "crc64nvme":
+        return _Crc(_crc64nvme, 8)
+    return hashlib.new(algorithm, usedforsecurity=False)
+
+
+def crc64nvme(data: bytes | memoryview, previous: int = 0) -> int:
+    """Return the CRC-64/NVME of ``data``, continued from ``previous``."""
+    return int(_crc64nvme(data, previous))
+
+
+def encode(digest: bytes) -> str:
+    """Return a digest as S3 writes it."""
+    return b64encode(digest).decode()
+
+
+def decode(algorithm: str, value: str) -> bytes | None:
+    """Return the digest in ``value``, or None where it is no base64 of the right length."""
+    return decode_sized(value, SIZES[algorithm])
+
+
+def decode_sized(value: str, size: int) -> bytes | None:
+    """Return the ``size`` bytes that ``value`` is the base64 of, or None."""
+    try:
+        digest = b64decode(value.encode("latin-1", "replace"), validate=True)
+    except (ValueError, Base64Error):
+        return None
+    return digest if len(digest) == size else None

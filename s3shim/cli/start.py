@@ -1,0 +1,129 @@
+"""What happens in the master before the first worker: checks, the store, the keys, the socket."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import socket
+from dataclasses import dataclass
+
+from s3shim.auth import credentials
+from s3shim.auth.credentials import CredentialsRefused
+from s3shim.backends.local import layout
+from s3shim.backends.local.layout import StoreRefused
+from s3shim.backends.local.reclaim import sweep
+from s3shim.config import Address, Config
+
+FAILED = 1
+REFUSED = 78
+"""EX_CONFIG of sysexits.h."""
+
+BACKLOG = 512
+
+UMASK = 0o077
+
+# The secrets that other servers and their documents begin with, in lower case.
+KNOWN_SECRETS = frozenset(
+    {
+        "any",
+        "admin",
+        "admin123",
+        "adminadmin",
+        "changeme",
+        "local-credential",
+        "minio123",
+        "minioadmin",
+        "mysecret",
+        "password",
+        "password123",
+        "rustfsadmin",
+        "s3secret",
+        "secretkey",
+        "test",
+        "testing",
+        "testtest",
+        "verysecretkey1",
+        "wjalrxutnfemi/k7mdeng/bpxrficyexamplekey",
+    }
+)
+
+log = logging.getLogger(__name__)
+
+
+class StartFailed(Exception):
+    """The server does not start; one line for the operator, and the exit code."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(" ".join(message.split()))
+        self.code = code
+
+
+@dataclass(slots=True)
+class Started:
+    """What the master holds: the listening socket, the store's lock, the key pair to show."""
+
+    listener: socket.socket
+    lock: int
+    access_key: str
+    secret_key: str
+
+
+def start(config: Config) -> Started:
+    """Make everything ready for the workers. Raises StartFailed.
+
+    The address comes first: that it is taken is the likeliest fault, and then nothing is touched.
+    """
+    os.umask(UMASK)
+    listener = _bind(config.listen)
+    try:
+        layout.prepare(config.data)
+        lock = layout.lock(config.data)
+        access_key, secret_key = credentials.ensure(config.credentials, config.access_key, config.secret_key)
+        _check_exposure(config, listener)
+        swept = sweep(config.data)
+    except (StoreRefused, CredentialsRefused) as refused:
+        raise StartFailed(str(refused), REFUSED) from None
+    try:
+        listener.listen(BACKLOG)
+    except OSError as error:
+        raise _cannot_listen(config.listen, error) from None
+    log.info("starting", extra={"fields": {"data": str(config.data), "removed_files": swept}})
+    return Started(listener, lock, access_key, secret_key)
+
+
+def _bind(address: Address) -> socket.socket:
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(place)
+    except OSError as error:
+        raise _cannot_listen(address, error) from None
+    return listener
+
+
+def _cannot_listen(address: Address, error: OSError) -> StartFailed:
+    return StartFailed(f"cannot listen on {address}: {error.strerror}", FAILED)
+
+
+def _check_exposure(config: Config, listener: socket.socket) -> None:
+    """Refuse well-known secrets beyond this machine; warn of what is not wise."""
+    if not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
+        if config.access_key is not None and config.secret_key is not None:
+            known = credentials.fixed(config.access_key, config.secret_key)
+        else:
+            known = credentials.load(config.credentials)
+        for credential in known.values():
+            if credential.secret.decode().lower() in KNOWN_SECRETS:
+                raise StartFailed(
+                    f"the secret of access key {credential.access_key} is a well-known default; "
+                    f"it must not be used on {config.listen}",
+                    REFUSED,
+                )
+        if not config.behind_proxy:
+            log.warning("plain HTTP on %s: put a TLS proxy in front and give --behind-proxy", config.listen)
+    if os.geteuid() == 0 and not config.allow_root:
+        log.warning("running as root: use an account of its own, or give --allow-root")

@@ -1,0 +1,165 @@
+"""Listings: ListObjects, ListObjectsV2, ListObjectVersions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from s3shim import paging
+from s3shim.backends.base import Backend
+from s3shim.errors import Code, S3Error
+from s3shim.model import NULL_VERSION, ListQuery, ObjectInfo, Page
+from s3shim.wire.parameters import boolean, integer
+from s3shim.wire.request import S3Request
+from s3shim.wire.response import Response, xml_response
+from s3shim.wire.xml import ILLEGAL, NAMESPACE, owner, text, timestamp, url_encoded
+
+MAX_KEYS = 1000
+
+
+@dataclass(slots=True)
+class _Listing:
+    """One listing on its way into a document: the query, its page, and how keys are written."""
+
+    request: S3Request
+    query: ListQuery
+    page: Page[ObjectInfo]
+    encoding: str | None
+
+    def name(self, value: str) -> str:
+        return text(url_encoded(value)) if self.encoding else text(value)
+
+    def element(self, tag: str, value: str | None) -> str:
+        return "" if value is None else f"<{tag}>{self.name(value)}</{tag}>"
+
+    def head(self) -> str:
+        """The elements that all three documents share."""
+        parts = [f"<Name>{text(self.request.bucket)}</Name>", self.element("Prefix", self.query.prefix)]
+        if self.query.delimiter:
+            parts.append(self.element("Delimiter", self.query.delimiter))
+        parts.append(f"<MaxKeys>{self.query.max_keys}</MaxKeys>")
+        if self.encoding:
+            parts.append(f"<EncodingType>{self.encoding}</EncodingType>")
+        parts.append(f"<IsTruncated>{'true' if self.page.is_truncated else 'false'}</IsTruncated>")
+        return "".join(parts)
+
+    def entries(self, tag: str, version: str, owned: str) -> str:
+        name = self.name
+        return "".join(
+            f"<{tag}><Key>{name(info.key)}</Key>{version}"
+            f"<LastModified>{timestamp(info.last_modified)}</LastModified>"
+            f"<ETag>&quot;{info.etag}&quot;</ETag>{_checksum_elements(info)}<Size>{info.size}</Size>{owned}"
+            f"<StorageClass>STANDARD</StorageClass></{tag}>"
+            for info in self.page.items
+        )
+
+    def prefixes(self) -> str:
+        return "".join(
+            f"<CommonPrefixes><Prefix>{self.name(prefix)}</Prefix></CommonPrefixes>"
+            for prefix in self.page.common_prefixes
+        )
+
+
+def _checksum_elements(info: ObjectInfo) -> str:
+    algorithms = "".join(f"<ChecksumAlgorithm>{name.upper()}</ChecksumAlgorithm>" for name in info.checksums)
+    return f"{algorithms}<ChecksumType>FULL_OBJECT</ChecksumType>" if algorithms else ""
+
+
+def _list(backend: Backend, request: S3Request, marker: str) -> _Listing:
+    get = request.query.get
+    encoding = get("encoding-type")
+    if encoding not in (None, "url"):
+        raise S3Error(
+            Code.InvalidArgument,
+            "Invalid Encoding Method specified in Request",
+            ArgumentName="encoding-type",
+            ArgumentValue=encoding[:100] if encoding else "",
+        )
+    query = ListQuery(
+        prefix=get("prefix") or "",
+        delimiter=get("delimiter") or "",
+        marker=marker,
+        max_keys=integer(get("max-keys"), "max-keys", default=MAX_KEYS, least=0, most=MAX_KEYS),
+    )
+    page = backend.list_objects(request.bucket, query)
+    if encoding is None and _unfit_for_xml(query, page):
+        encoding = "url"
+    return _Listing(request, query, page, encoding)
+
+
+def _unfit_for_xml(query: ListQuery, page: Page[ObjectInfo]) -> bool:
+    """Whether a name of this page has a character that XML 1.0 cannot hold in any form.
+
+    Such a page says EncodingType url unasked: the document stays well formed and no name is altered.
+    """
+    unfit = ILLEGAL.search
+    return any(
+        unfit(name)
+        for name in (
+            query.prefix,
+            query.delimiter,
+            query.marker,
+            *page.common_prefixes,
+            *(info.key for info in page.items),
+        )
+    )
+
+
+def list_objects(backend: Backend, request: S3Request) -> Response:
+    """ListObjects, version 1: Marker, and NextMarker only with a delimiter."""
+    marker = request.query.get("marker") or ""
+    listing = _list(backend, request, marker)
+    following = listing.page.next_marker if listing.query.delimiter else None
+    return xml_response(
+        f'<ListBucketResult xmlns="{NAMESPACE}">{listing.head()}{listing.element("Marker", marker)}'
+        f"{listing.element('NextMarker', following)}"
+        f"{listing.entries('Contents', '', owner(request.identity))}{listing.prefixes()}</ListBucketResult>"
+    )
+
+
+def list_objects_v2(backend: Backend, request: S3Request) -> Response:
+    """ListObjectsV2: opaque continuation tokens, made for one bucket, prefix and delimiter."""
+    get = request.query.get
+    start_after, token = get("start-after"), get("continuation-token")
+    context = ("objects", request.bucket, get("prefix") or "", get("delimiter") or "")
+    marker = start_after or ""
+    if token is not None:
+        marker = paging.open_token(request.service.token_key, context, token)
+    owned = owner(request.identity) if boolean(get("fetch-owner"), "fetch-owner") else ""
+    listing = _list(backend, request, marker)
+    page = listing.page
+    tokens = f"<ContinuationToken>{text(token)}</ContinuationToken>" if token is not None else ""
+    if page.next_marker is not None:
+        sealed = paging.seal_token(request.service.token_key, context, page.next_marker)
+        tokens += f"<NextContinuationToken>{sealed}</NextContinuationToken>"
+    return xml_response(
+        f'<ListBucketResult xmlns="{NAMESPACE}">{listing.head()}'
+        f"<KeyCount>{len(page.items) + len(page.common_prefixes)}</KeyCount>{tokens}"
+        f"{listing.element('StartAfter', start_after)}"
+        f"{listing.entries('Contents', '', owned)}{listing.prefixes()}</ListBucketResult>"
+    )
+
+
+def list_object_versions(backend: Backend, request: S3Request) -> Response:
+    """ListObjectVersions of a bucket that was never versioned: each object as its null version."""
+    get = request.query.get
+    key_marker, version_marker = get("key-marker") or "", get("version-id-marker")
+    if version_marker is not None and not key_marker:
+        raise S3Error(
+            Code.InvalidArgument,
+            "A version-id marker cannot be specified without a key marker.",
+            ArgumentName="version-id-marker",
+        )
+    if version_marker not in (None, NULL_VERSION):
+        raise S3Error(Code.InvalidArgument, "Invalid version id specified", ArgumentName="version-id-marker")
+    listing = _list(backend, request, key_marker)
+    markers = listing.element("KeyMarker", key_marker)
+    markers += f"<VersionIdMarker>{version_marker or ''}</VersionIdMarker>"
+    if listing.page.next_marker is not None:
+        markers += listing.element("NextKeyMarker", listing.page.next_marker)
+        markers += f"<NextVersionIdMarker>{NULL_VERSION}</NextVersionIdMarker>"
+    version = f"<VersionId>{NULL_VERSION}</VersionId><IsLatest>true</IsLatest>"
+    entries = listing.entries("Version", version, owner(request.identity))
+    return xml_response(
+        f'<ListVersionsResult xmlns="{NAMESPACE}">{listing.head()}{markers}{entries}{listing.prefixes()}'
+        "</ListVersionsResult>"
+    )

@@ -1,0 +1,186 @@
+"""The request body: bounded, counted, hashed and verified as it is read.
+
+The HTTP server does not tell when a client goes away in the middle of a body, so bytes are counted
+here: a body that ends before its stated length is IncompleteBody and never an object.
+"""
+
+from __future__ import annotations
+
+import time
+from hmac import compare_digest
+from typing import Any
+
+from s3shim import checksums
+from s3shim.errors import Code, S3Error
+from s3shim.model import Digests
+
+MAX_PUT_SIZE = 5 * 1024**3
+
+_EMPTY = b""
+
+
+class RequestBody:
+    """A body that verifies what the client said of it. Use once.
+
+    ``expect_*`` say what must be true of it; the last ``read`` raises where it is not. ``received``
+    counts bytes, ``waited`` the seconds spent waiting for the client.
+    """
+
+    __slots__ = (
+        "_checksum",
+        "_digests",
+        "_hashers",
+        "_input",
+        "_md5",
+        "_sha256",
+        "chunked",
+        "length",
+        "limit",
+        "received",
+        "waited",
+    )
+
+    def __init__(
+        self, environ: dict[str, Any], content_length: str | None, transfer_encoding: str | None
+    ) -> None:
+        self._input = environ["wsgi.input"]
+        self.chunked = transfer_encoding is not None and bool(environ.get("wsgi.input_terminated"))
+        self.length: int | None = None
+        if content_length is not None and not self.chunked:
+            # The HTTP server has refused anything but digits; one that lets it pass gets no body.
+            self.length = (
+                int(content_length) if content_length.isascii() and content_length.isdigit() else None
+            )
+        self.limit = MAX_PUT_SIZE
+        self.received = 0
+        self.waited = 0.0
+        self._md5: bytes | None = None
+        self._sha256: bytes | None = None
+        self._checksum: tuple[str, bytes] | None = None
+        self._hashers: dict[str, checksums.Hasher] = {}
+        self._digests: Digests | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether the client sends no body at all."""
+        return not self.chunked and not self.length
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing is left on the connection."""
+        return (
+            self.empty
+            or self._digests is not None
+            or (self.length is not None and self.received >= self.length)
+        )
+
+    @property
+    def digests(self) -> Digests:
+        """The digests of the whole body; only after ``read`` has returned b""."""
+        if self._digests is None:
+            raise RuntimeError("the body has not been read to its end")
+        return self._digests
+
+    @property
+    def checksum_algorithm(self) -> str | None:
+        """The algorithm of the checksum that the client sent, or None."""
+        return self._checksum[0] if self._checksum else None
+
+    def expect_md5(self, digest: bytes) -> None:
+        """Demand the MD5 ``digest`` (Content-MD5)."""
+        self._md5 = digest
+
+    def expect_sha256(self, digest: bytes) -> None:
+        """Demand the SHA-256 ``digest`` (x-amz-content-sha256)."""
+        self._sha256 = digest
+
+    def expect_checksum(self, algorithm: str, digest: bytes) -> None:
+        """Demand ``digest`` by ``algorithm`` (x-amz-checksum-*)."""
+        self._checksum = (algorithm, digest)
+
+    def read(self, size: int) -> bytes:
+        """Return 1 to ``size`` bytes, or b"" at the end, once everything has been verified.
+
+        Raises IncompleteBody, EntityTooLarge, MissingContentLength, RequestTimeout, BadDigest,
+        XAmzContentSHA256Mismatch.
+        """
+        if self._digests is not None:
+            return _EMPTY
+        if self.received == 0 and not self._hashers:
+            self._begin()
+        if self.length is not None:
+            size = min(size, self.length - self.received)
+        data = self._receive(size) if size > 0 else _EMPTY
+        if data:
+            self.received += len(data)
+            if self.received > self.limit:
+                raise too_large(self.received, self.limit)
+            for hasher in self._hashers.values():
+                hasher.update(data)
+            return data
+        if self.length is not None and self.received != self.length:
+            raise S3Error(Code.IncompleteBody)
+        self._finish()
+        return _EMPTY
+
+    def read_all(self, limit: int) -> bytes:
+        """Return the whole body of at most ``limit`` bytes; raise MaxMessageLengthExceeded beyond."""
+        if self.length is not None and self.length > limit:
+            raise S3Error(Code.MaxMessageLengthExceeded, MaxMessageLengthBytes=limit)
+        parts = []
+        while data := self.read(65536):
+            parts.append(data)
+            if self.received > limit:
+                raise S3Error(Code.MaxMessageLengthExceeded, MaxMessageLengthBytes=limit)
+        return b"".join(parts)
+
+    def _begin(self) -> None:
+        if self.length is None and not self.chunked:
+            raise S3Error(Code.MissingContentLength)
+        if self.length is not None and self.length > self.limit:
+            raise too_large(self.length, self.limit)
+        # Without a checksum of the client's the object gets S3's default one.
+        algorithm = self._checksum[0] if self._checksum else "crc64nvme"
+        self._hashers = {"md5": checksums.new("md5"), algorithm: checksums.new(algorithm)}
+        if self._sha256 is not None and "sha256" not in self._hashers:
+            self._hashers["sha256"] = checksums.new("sha256")
+
+    def _receive(self, size: int) -> bytes:
+        began = time.perf_counter()
+        try:
+            return bytes(self._input.read(size))
+        except TimeoutError:
+            raise S3Error(Code.RequestTimeout) from None
+        except Exception:
+            # The server's own errors for a broken chunk or a lost connection: it names no common class.
+            raise S3Error(Code.IncompleteBody) from None
+        finally:
+            self.waited += time.perf_counter() - began
+
+    def _finish(self) -> None:
+        found = {name: hasher.digest() for name, hasher in self._hashers.items()}
+        if self._md5 is not None and not compare_digest(found["md5"], self._md5):
+            raise S3Error(
+                Code.BadDigest,
+                "The Content-MD5 you specified did not match what we received.",
+                ExpectedDigest=checksums.encode(self._md5),
+                CalculatedDigest=checksums.encode(found["md5"]),
+            )
+        if self._sha256 is not None and not compare_digest(found["sha256"], self._sha256):
+            raise S3Error(
+                Code.XAmzContentSHA256Mismatch,
+                ClientComputedContentSHA256=self._sha256.hex(),
+                S3ComputedContentSHA256=found["sha256"].hex(),
+            )
+        algorithm = self._checksum[0] if self._checksum else "crc64nvme"
+        if self._checksum is not None and not compare_digest(found[algorithm], self._checksum[1]):
+            raise S3Error(
+                Code.BadDigest,
+                f"The {algorithm.upper()} you specified did not match the calculated checksum.",
+            )
+        self._digests = Digests(found["md5"].hex(), {algorithm: checksums.encode(found[algorithm])})
+
+
+def too_large(size: int, limit: int) -> S3Error:
+    """Return the answer to a body of ``size`` bytes where ``limit`` are allowed."""
+    return S3Error(Code.EntityTooLarge, ProposedSize=size, MaxSizeAllowed=limit)

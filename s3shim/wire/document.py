@@ -1,0 +1,27 @@
+"""XML request bodies: bounded, verified, parsed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from s3shim.wire import xml
+from s3shim.wire.integrity import expect
+from s3shim.wire.request import S3Request
+
+MAX_DOCUMENT = 1024 * 1024
+
+
+def read_document(request: S3Request, root: str) -> dict[str, Any] | None:
+    """Return the content of the element ``root`` of the body, or None where the body is empty.
+
+    Raises MaxMessageLengthExceeded beyond 1 MiB before anything is parsed, MalformedXML, and what a
+    wrong digest raises.
+    """
+    expect(request)
+    if request.body.empty:
+        # An absent body has digests too: those that the client states must be of the empty one.
+        request.body.length = 0
+    content = request.body.read_all(MAX_DOCUMENT)
+    if not content.strip():
+        return None
+    return xml.parse(content, root)

@@ -1,0 +1,96 @@
+"""An object on the wire: what a GET or HEAD asks of it, and its record as response headers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from s3shim.conditions import Conditions, range_applies
+from s3shim.model import Chunks, ObjectInfo
+from s3shim.ranges import ByteRange, parse_range
+from s3shim.wire.metadata import SYSTEM_HEADERS, USER_PREFIX, header_value
+from s3shim.wire.preconditions import read_conditions
+from s3shim.wire.request import S3Request
+from s3shim.wire.response import Response, http_date
+
+DEFAULT_CONTENT_TYPE = "binary/octet-stream"
+
+_OVERRIDES = {
+    "response-cache-control": "Cache-Control",
+    "response-content-disposition": "Content-Disposition",
+    "response-content-encoding": "Content-Encoding",
+    "response-content-language": "Content-Language",
+    "response-content-type": "Content-Type",
+    "response-expires": "Expires",
+}
+
+Headers = list[tuple[str, str]]
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a GET or HEAD asks for. ``overrides`` maps header names to the values of response-*."""
+
+    byte_range: ByteRange | None
+    conditions: Conditions
+    overrides: dict[str, str]
+    checksums: bool
+    versioned: bool
+
+    def ranges(self, info: ObjectInfo) -> bool:
+        """Whether the answer is a part of the object."""
+        return self.byte_range is not None and range_applies(self.conditions, info)
+
+    def answer(self, info: ObjectInfo, start: int, length: int, body: bytes | Chunks = b"") -> Response:
+        """Return 200 or 206 for ``length`` bytes from ``start``; HEAD leaves the body out."""
+        headers = self._headers(info)
+        headers.append(("Content-Length", str(length)))
+        if not self.ranges(info):
+            return Response(200, headers, body)
+        headers.append(("Content-Range", f"bytes {start}-{start + length - 1}/{info.size}"))
+        return Response(206, headers, body)
+
+    def _headers(self, info: ObjectInfo) -> Headers:
+        meta = info.meta
+        headers = [
+            ("ETag", f'"{info.etag}"'),
+            ("Last-Modified", http_date(info.last_modified)),
+            ("Accept-Ranges", "bytes"),
+            ("Content-Security-Policy", "sandbox"),
+        ]
+        stored = {"Content-Type": meta.content_type or DEFAULT_CONTENT_TYPE}
+        for name, value in meta.system.items():
+            stored[SYSTEM_HEADERS[name]] = value
+        headers += (stored | self.overrides).items()
+        headers += [(USER_PREFIX + name, value) for name, value in meta.user.items()]
+        if meta.tags:
+            headers.append(("x-amz-tagging-count", str(len(meta.tags))))
+        if self.versioned:
+            headers.append(("x-amz-version-id", info.version_id))
+        # A part has other checksums than the whole, so AWS sends none with 206.
+        if self.checksums and not self.ranges(info):
+            headers += checksum_headers(info)
+        return headers
+
+
+def read_reading(request: S3Request) -> Reading:
+    """Return what the request asks for. Raises InvalidArgument for a response-* that is no header value."""
+    get = request.query.get
+    return Reading(
+        byte_range=parse_range(request.headers.get("range")),
+        conditions=read_conditions(request),
+        overrides={
+            header: header_value(value, name)
+            for name, header in _OVERRIDES.items()
+            if (value := get(name)) is not None
+        },
+        checksums=request.headers.get("x-amz-checksum-mode") is not None,
+        versioned=bool(get("versionId")),
+    )
+
+
+def checksum_headers(info: ObjectInfo) -> Headers:
+    """Return the object's checksums as headers."""
+    headers = [(f"x-amz-checksum-{algorithm}", value) for algorithm, value in info.checksums.items()]
+    if headers:
+        headers.append(("x-amz-checksum-type", "FULL_OBJECT"))
+    return headers

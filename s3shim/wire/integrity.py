@@ -1,0 +1,59 @@
+"""What the client says of its body: Content-MD5 and x-amz-checksum-*.
+
+Source: "Checking object integrity", Amazon S3 User Guide.
+"""
+
+from __future__ import annotations
+
+from s3shim import checksums
+from s3shim.errors import Code, S3Error
+from s3shim.wire.request import S3Request
+
+_HEADERS = {f"x-amz-checksum-{algorithm}": algorithm for algorithm in checksums.SIZES}
+_ANNOUNCED = "x-amz-sdk-checksum-algorithm"
+
+
+def expect(request: S3Request) -> None:
+    """Let the body demand the digests that the headers state.
+
+    A checksum that stands only in a presigned query was made before there was a body and is not
+    verified. Raises InvalidDigest and InvalidRequest.
+    """
+    sent = request.sent
+    md5 = sent.get("content-md5")
+    if md5 is not None:
+        digest = checksums.decode_sized(md5, 16)
+        if digest is None:
+            raise S3Error(Code.InvalidDigest, "The Content-MD5 you specified is not valid.")
+        request.body.expect_md5(digest)
+    given = [(header, algorithm) for header, algorithm in _HEADERS.items() if header in sent]
+    if len(given) > 1:
+        raise S3Error(
+            Code.InvalidRequest,
+            "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.",
+        )
+    for header, algorithm in given:
+        digest = checksums.decode(algorithm, sent.get(header) or "")
+        if digest is None:
+            raise S3Error(Code.InvalidRequest, f"Value for {header} header is invalid.")
+        request.body.expect_checksum(algorithm, digest)
+    _check_announced(request, given[0][1] if given else None)
+
+
+def _check_announced(request: S3Request, algorithm: str | None) -> None:
+    announced = request.sent.get(_ANNOUNCED)
+    if announced is None:
+        return
+    if announced.lower() not in checksums.SIZES:
+        raise S3Error(Code.InvalidRequest, "Checksum algorithm provided is unsupported.")
+    if algorithm is None:
+        hoisted = f"x-amz-checksum-{announced.lower()}" in request.headers
+        if hoisted:
+            return
+        raise S3Error(
+            Code.InvalidRequest,
+            f"{_ANNOUNCED} specified, but no corresponding x-amz-checksum-* "
+            "or x-amz-trailer headers were found.",
+        )
+    if announced.lower() != algorithm:
+        raise S3Error(Code.InvalidRequest, f"Value for {_ANNOUNCED} header is invalid.")

@@ -1,0 +1,72 @@
+"""The metadata of an object, between headers and record.
+
+Values are kept as the bytes that came (as latin-1 text, WSGI's form), so UTF-8, latin-1 and RFC 2047
+words all come back as they were sent.
+
+Source: "Working with object metadata", Amazon S3 User Guide: 2 KB of user-defined and 2 KB of
+system-defined metadata.
+"""
+
+from __future__ import annotations
+
+import re
+
+from s3shim.errors import Code, S3Error
+from s3shim.model import ObjectMeta
+from s3shim.wire.request import S3Request
+
+MAX_USER_METADATA = 2048
+MAX_SYSTEM_METADATA = 2048
+
+USER_PREFIX = "x-amz-meta-"
+SYSTEM_HEADERS = {
+    "cache-control": "Cache-Control",
+    "content-disposition": "Content-Disposition",
+    "content-encoding": "Content-Encoding",
+    "content-language": "Content-Language",
+    "expires": "Expires",
+}
+
+# What RFC 9110, 5.5 does not allow in a field value.
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def header_value(value: str, name: str) -> str:
+    """Return text as a header value in WSGI's form; raise InvalidArgument for control characters."""
+    if _CONTROL.search(value):
+        raise S3Error(Code.InvalidArgument, "A header value holds a control character.", ArgumentName=name)
+    if value.isascii():
+        return value
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        return value.encode().decode("latin-1")
+    return value
+
+
+def read_metadata(request: S3Request) -> ObjectMeta:
+    """Return the metadata in the request's headers.
+
+    Raises InvalidArgument for control characters and MetadataTooLarge beyond 2,048 bytes of either
+    user-defined (names and values) or system-defined metadata.
+    """
+    meta = ObjectMeta()
+    user_size = system_size = 0
+    for name, value in request.headers.items():
+        if name.startswith(USER_PREFIX):
+            rest = name[len(USER_PREFIX) :]
+            if not rest:
+                raise S3Error(Code.InvalidArgument, "A metadata header has no name.", ArgumentName=name)
+            meta.user[rest] = header_value(value, name)
+            user_size += len(rest) + len(meta.user[rest])
+        elif name in SYSTEM_HEADERS and value:
+            meta.system[name] = header_value(value, name)
+            system_size += len(value)
+        elif name == "content-type" and value:
+            meta.content_type = header_value(value, name)
+            system_size += len(value)
+    if user_size > MAX_USER_METADATA:
+        raise S3Error(Code.MetadataTooLarge, Size=user_size, MaxSizeAllowed=MAX_USER_METADATA)
+    if system_size > MAX_SYSTEM_METADATA:
+        raise S3Error(Code.MetadataTooLarge, Size=system_size, MaxSizeAllowed=MAX_SYSTEM_METADATA)
+    return meta

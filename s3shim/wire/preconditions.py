@@ -1,0 +1,87 @@
+"""Conditional and range headers, parsed (RFC 9110, sections 8.8.3 and 13.1)."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC
+
+from werkzeug.http import parse_date
+
+from s3shim.conditions import ANY, NO_CONDITIONS, Conditions, ETagList
+from s3shim.errors import Code, S3Error
+from s3shim.wire.request import S3Request
+
+# An entity tag, quoted or (as clients of S3 send it) bare.
+_TAG = re.compile(r'\s*(?:(W/)?"([^"]*)"|([^",\s]+))\s*(?:,|$)')
+
+
+def etag_list(value: str) -> ETagList:
+    """Return the entity tags in a header; what cannot be read matches nothing."""
+    if value.strip() == ANY:
+        return ETagList(any=True)
+    strong: set[str] = set()
+    weak: set[str] = set()
+    position = 0
+    while position < len(value):
+        match = _TAG.match(value, position)
+        if match is None:
+            position = value.find(",", position) + 1 or len(value)
+            continue
+        tag = match[2] if match[2] is not None else match[3]
+        (weak if match[1] else strong).add(tag)
+        position = match.end()
+    return ETagList(frozenset(strong), frozenset(weak))
+
+
+def _milliseconds(value: str | None) -> int | None:
+    if value is None:
+        return None
+    parsed = parse_date(value)
+    return None if parsed is None else int(parsed.astimezone(UTC).timestamp()) * 1000
+
+
+def read_conditions(request: S3Request) -> Conditions:
+    """Return the conditions of a GET or HEAD; an invalid date is no condition, as RFC 9110 has it."""
+    get = request.headers.get
+    match, none_match, if_range = get("if-match"), get("if-none-match"), get("if-range")
+    modified, unmodified = get("if-modified-since"), get("if-unmodified-since")
+    if not (match or none_match or if_range or modified or unmodified):
+        return NO_CONDITIONS
+    return Conditions(
+        if_match=etag_list(match) if match else None,
+        if_none_match=etag_list(none_match) if none_match else None,
+        if_modified_since=_milliseconds(modified),
+        if_unmodified_since=_milliseconds(unmodified),
+        if_range=_if_range(if_range) if if_range else None,
+    )
+
+
+def _if_range(value: str) -> str | int:
+    value = value.strip()
+    if value.startswith('"') and value.endswith('"') and len(value) > 1:
+        return value[1:-1]
+    if value.startswith("W/"):
+        return ""  # a weak tag never matches here (RFC 9110, 13.1.5)
+    parsed = _milliseconds(value)
+    return value if parsed is None else parsed
+
+
+def write_conditions(request: S3Request) -> Conditions:
+    """Return the conditions of a PUT or DELETE.
+
+    S3 knows ``If-None-Match: *`` and ``If-Match`` with an entity tag, not both; anything else is
+    NotImplemented rather than a condition that is not kept.
+    """
+    match, none_match = request.headers.get("if-match"), request.headers.get("if-none-match")
+    if match is None and none_match is None:
+        return NO_CONDITIONS
+    if none_match is not None and (none_match.strip() != ANY or match is not None):
+        raise S3Error(
+            Code.NotImplemented,
+            "A header you provided implies functionality that is not implemented",
+            Header="If-None-Match",
+        )
+    return Conditions(
+        if_match=etag_list(match) if match is not None else None,
+        if_none_match=etag_list(none_match) if none_match is not None else None,
+    )

@@ -1,0 +1,286 @@
+"""One HTTP request as S3 sees it: a raw target, headers, a query, a body. Nothing is decoded twice.
+
+The raw target and the raw header lines are what a client signed, so they are kept; WSGI's decoded
+PATH_INFO and its header names, which cannot tell ``-`` from ``_``, are used only where the server
+gives nothing better.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes
+
+from s3shim.errors import Code, S3Error
+from s3shim.model import ANONYMOUS, Identity
+from s3shim.wire.body import MAX_PUT_SIZE, RequestBody
+
+Environ = dict[str, Any]
+
+_BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?", re.ASCII)
+
+_MEANINGFUL = ("x-amz-", "if-", "content-range")
+
+
+class Headers:
+    """Header lines by lower-case name; a name that was sent twice has its values joined by a comma.
+
+    ``exact`` tells whether the names are those that the client sent, or WSGI's reading of them.
+    """
+
+    __slots__ = ("_values", "counts", "exact", "size")
+
+    def __init__(self, lines: Iterable[tuple[str, str]], *, exact: bool) -> None:
+        self.exact = exact
+        self.counts: dict[str, int] = {}
+        self._values: dict[str, str] = {}
+        values = self._values
+        for name, value in lines:
+            lower = name.lower()
+            value = value.strip(" \t")
+            if lower in values:
+                values[lower] = f"{values[lower]},{value}"
+                self.counts[lower] = self.counts.get(lower, 1) + 1
+            else:
+                values[lower] = value
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """Return the value of the header ``name`` (lower case)."""
+        return self._values.get(name, default)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        """Return (lower-case name, value) for every header."""
+        return self._values.items()
+
+    def names(self) -> Iterable[str]:
+        """Return the lower-case names."""
+        return self._values.keys()
+
+    def count(self, name: str) -> int:
+        """Return how many lines of this name were sent; 1 where the server does not tell."""
+        return self.counts.get(name, 1) if name in self._values else 0
+
+    def add(self, name: str, value: str) -> None:
+        """Take ``value`` for a header that was not sent as one (x-amz-* in a presigned query)."""
+        self._values[name] = value
+
+    def respell(self, names: Iterable[str]) -> None:
+        """Give the headers the spelling in ``names``, where WSGI has turned ``_`` into ``-``.
+
+        Raises InvalidRequest where two spellings stand for the same WSGI name, NotImplemented for a
+        name that would pass for one with a meaning: ``if_match`` is not If-Match.
+        """
+        if self.exact:
+            return
+        seen: set[str] = set()
+        for name in names:
+            folded = name.replace("_", "-")
+            if folded in seen:
+                raise S3Error(Code.InvalidRequest, f"The headers spelled like {name} cannot be told apart.")
+            seen.add(folded)
+            if folded != name and folded in self._values:
+                if folded.startswith(_MEANINGFUL) and not name.startswith("x-amz-meta-"):
+                    raise S3Error(Code.NotImplemented, Header=name[:100])
+                self._values[name] = self._values.pop(folded)
+
+
+class Query:
+    """The query string: ``raw`` pairs as sent, and the same decoded once. ``+`` is a plus sign."""
+
+    __slots__ = ("_values", "items", "raw", "repeated")
+
+    def __init__(self, text: str) -> None:
+        self.raw: list[tuple[str, str]] = []
+        self.items: list[tuple[str, str]] = []
+        self._values: dict[str, str] = {}
+        self.repeated: str | None = None
+        for part in text.split("&") if text else ():
+            if not part:
+                continue
+            raw_name, _, raw_value = part.partition("=")
+            name, value = _decode(raw_name), _decode(raw_value)
+            self.raw.append((raw_name, raw_value))
+            self.items.append((name, value))
+            if name in self._values and self.repeated is None:
+                self.repeated = name
+            self._values[name] = value
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """Return the decoded value of the parameter ``name``."""
+        return self._values.get(name, default)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def names(self) -> Iterable[str]:
+        """Return the decoded names."""
+        return self._values.keys()
+
+
+@dataclass(slots=True)
+class Service:
+    """What the service tells of itself in its answers, the same for every request.
+
+    ``region`` is the one it reports; ``any_region`` lets a LocationConstraint name any other.
+    ``token_key`` seals continuation tokens. ``max_put_size`` bounds one request body, in bytes.
+    """
+
+    region: str = "us-east-1"
+    any_region: bool = False
+    token_key: bytes = b""
+    max_put_size: int = MAX_PUT_SIZE
+
+
+class S3Request:
+    """A request on its way. Making it never fails; ``parse`` may.
+
+    ``bucket`` and ``key`` are empty where the target names none; the router sets them. ``sent`` are
+    the headers as sent, ``headers`` are those plus the x-amz-* items of a presigned query.
+    """
+
+    __slots__ = (
+        "body",
+        "bucket",
+        "environ",
+        "headers",
+        "host",
+        "id",
+        "identity",
+        "key",
+        "method",
+        "path",
+        "query",
+        "query_string",
+        "sent",
+        "service",
+        "started",
+    )
+
+    def __init__(self, environ: Environ, service: Service) -> None:
+        self.environ = environ
+        self.service = service
+        self.id = os.urandom(8).hex().upper()
+        self.started = time.perf_counter()
+        self.method: str = environ["REQUEST_METHOD"]
+        self.identity: Identity = ANONYMOUS
+        self.bucket = ""
+        self.key = ""
+        self.host = ""
+        self.query = _NO_QUERY
+        self.sent = _headers(environ)
+        self.headers = self.sent
+        target = _target(environ)
+        absolute = _ABSOLUTE.match(target)
+        if absolute:
+            self.host = absolute[1]
+            target = target[absolute.end() :] or "/"
+        self.path, _, self.query_string = target.partition("?")
+        self.body = RequestBody(environ, self.sent.get("content-length"), self.sent.get("transfer-encoding"))
+        self.body.limit = service.max_put_size
+
+    @property
+    def presigned(self) -> bool:
+        """Whether the query carries the signature."""
+        query = self.query
+        return "X-Amz-Signature" in query or "X-Amz-Algorithm" in query or "X-Amz-Credential" in query
+
+    def parse(self) -> None:
+        """Read target, query and host. Raises InvalidURI, or BadRequest without a host."""
+        if "#" in self.path or "#" in self.query_string:
+            raise S3Error(Code.InvalidURI, "A request target has no fragment.")
+        if not self.path.startswith("/") or self.path.startswith("//"):
+            raise S3Error(Code.InvalidURI)
+        self.query = Query(self.query_string)
+        if not self.host:
+            self.host = self.sent.get("host", "") or ""
+        if not self.host:
+            raise S3Error(Code.BadRequest, "The Host header is missing.")
+        if not _HOST.fullmatch(self.host):
+            raise S3Error(Code.InvalidURI, "The Host header is not valid.")
+        if self.presigned:
+            self._take_headers_from_query()
+
+    def _take_headers_from_query(self) -> None:
+        """Let an x-amz-* item of a presigned query count as the header of that name."""
+        hoisted = [
+            (name.lower(), value)
+            for name, value in self.query.items
+            if name.lower().startswith("x-amz-") and name.lower() not in PRESIGN_ITEMS
+        ]
+        if not hoisted:
+            return
+        headers = Headers(self.sent.items(), exact=self.sent.exact)
+        for name, value in hoisted:
+            held = headers.get(name)
+            if held is not None and held != value:
+                raise S3Error(
+                    Code.InvalidRequest,
+                    f"The header and the query parameter {name} differ.",
+                    ParameterName=name,
+                )
+            headers.add(name, value)
+        self.headers = headers
+
+
+PRESIGN_ITEMS = frozenset(
+    {
+        "x-amz-algorithm",
+        "x-amz-credential",
+        "x-amz-date",
+        "x-amz-expires",
+        "x-amz-signedheaders",
+        "x-amz-signature",
+        "x-amz-security-token",
+        "x-amz-content-sha256",
+    }
+)
+
+
+def decode_path_segment(raw: str, what: str) -> str:
+    """Return a percent-encoded part of the path as text; raise InvalidURI where it is not UTF-8."""
+    return _decode(raw, what)
+
+
+def _decode(raw: str, what: str = "query") -> str:
+    if "%" not in raw and raw.isascii():
+        return raw
+    if _BAD_PERCENT.search(raw):
+        raise S3Error(Code.InvalidURI)
+    try:
+        return unquote_to_bytes(raw.encode("latin-1")).decode("utf-8")
+    except UnicodeError:
+        raise S3Error(Code.InvalidURI, f"The {what} is not valid UTF-8.") from None
+
+
+def _target(environ: Environ) -> str:
+    raw = environ.get("RAW_URI") or environ.get("REQUEST_URI")
+    if raw:
+        return str(raw)
+    path = quote(environ.get("PATH_INFO", "").encode("latin-1"), safe="/") or "/"
+    query = environ.get("QUERY_STRING", "")
+    return f"{path}?{query}" if query else path
+
+
+def _headers(environ: Environ) -> Headers:
+    raw: list[tuple[str, str]] | None = environ.get("s3shim.headers")
+    if raw is not None:
+        return Headers(raw, exact=True)
+    lines = [(k[5:].replace("_", "-"), v) for k, v in environ.items() if k.startswith("HTTP_")]
+    lines += [
+        (name.replace("_", "-"), environ[name])
+        for name in ("CONTENT_TYPE", "CONTENT_LENGTH")
+        if environ.get(name)
+    ]
+    return Headers(lines, exact=False)
+
+
+_NO_QUERY = Query("")

@@ -1,0 +1,105 @@
+"""XML: written by hand, read by xmltodict behind a guard.
+
+xmltodict alone would strip blanks off keys, and expat alone would follow a deep document as long as
+it lasts; both are dealt with here.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.parsers.expat
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+from xml.sax.saxutils import escape
+
+import xmltodict
+
+from s3shim.errors import Code, S3Error
+from s3shim.model import Identity
+
+DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+
+MAX_DEPTH = 16
+MAX_ELEMENTS = 50_000
+
+# XML 1.0, production [2]: what no document may hold, not even as a character reference.
+ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+
+
+def text(value: str) -> str:
+    """Return ``value`` as character data; what XML 1.0 cannot hold becomes U+FFFD."""
+    if ILLEGAL.search(value):
+        value = ILLEGAL.sub("\ufffd", value)
+    # A bare CR would be read as LF, TAB and LF are kept in character data.
+    return escape(value, {"\r": "&#13;", '"': "&quot;"})
+
+
+def url_encoded(value: str) -> str:
+    """Return ``value`` as encoding-type=url has it; a blank is %20, which every decoder reads."""
+    return quote(value, safe="/*-._~")
+
+
+def owner(identity: Identity, element: str = "Owner") -> str:
+    """Return the account of ``identity`` as an Owner element."""
+    name = text(identity.display_name or identity.account)
+    return f"<{element}><ID>{text(identity.account)}</ID><DisplayName>{name}</DisplayName></{element}>"
+
+
+def timestamp(milliseconds: int) -> str:
+    """Return a time as ISO 8601 with milliseconds, the form of S3's documents."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+
+
+def parse(document: bytes, root: str) -> dict[str, Any]:
+    """Return the content of the element ``root`` as xmltodict gives it, without namespaces.
+
+    Raises MalformedXML for anything else: not well formed, a DTD, too deep, another root.
+    """
+    _guard(document)
+    try:
+        parsed = xmltodict.parse(
+            document,
+            strip_whitespace=False,
+            process_namespaces=True,
+            namespaces={NAMESPACE: None, "http://www.w3.org/2001/XMLSchema-instance": "xsi"},
+            cdata_key="#text",
+        )
+    except (ValueError, xml.parsers.expat.ExpatError):
+        raise S3Error(Code.MalformedXML) from None
+    if list(parsed) != [root]:
+        raise S3Error(Code.MalformedXML)
+    content = parsed[root]
+    if content is None or isinstance(content, str):
+        return {}
+    return dict(content)
+
+
+def _guard(document: bytes) -> None:
+    parser = xml.parsers.expat.ParserCreate()
+    depth = 0
+    count = 0
+
+    def started(_name: str, _attributes: dict[str, str]) -> None:
+        nonlocal depth, count
+        depth += 1
+        count += 1
+        if depth > MAX_DEPTH or count > MAX_ELEMENTS:
+            raise S3Error(Code.MalformedXML)
+
+    def ended(_name: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    def doctype(*_declaration: object) -> None:
+        raise S3Error(Code.MalformedXML)
+
+    parser.StartElementHandler = started
+    parser.EndElementHandler = ended
+    parser.StartDoctypeDeclHandler = doctype
+    try:
+        parser.Parse(document, True)
+    except xml.parsers.expat.ExpatError:
+        raise S3Error(Code.MalformedXML) from None

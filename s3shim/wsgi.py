@@ -1,0 +1,52 @@
+"""Where the objects are made: ``create_app`` for Python, ``s3shim.wsgi:app`` for gunicorn."""
+
+from __future__ import annotations
+
+from s3shim.auth import credentials
+from s3shim.auth.authenticate import Authenticator
+from s3shim.backends import open_backend
+from s3shim.backends.base import Backend
+from s3shim.config import Config, load
+from s3shim.gateway import Gateway
+from s3shim.routes import Router
+from s3shim.wire.request import Service
+
+_ANY_REGION = "any"
+
+
+def create_app(config: Config, backend: Backend | None = None) -> Gateway:
+    """Return the WSGI application for ``config``, on ``backend`` or on the store that config names.
+
+    Starts the backend, so it is called in the process that serves the requests, after the fork.
+    """
+    if config.access_key and config.secret_key:
+        known = credentials.fixed(config.access_key, config.secret_key)
+    else:
+        known = credentials.load(config.credentials)
+    if backend is None:
+        backend = open_backend(
+            "local",
+            root=config.data,
+            inline_max=config.inline_max,
+            block_size=config.block_size,
+            readers=config.workers * config.threads * 2 + 32,
+        )
+    backend.start()
+    service = Service(token_key=known.token_key, max_put_size=config.max_put_size)
+    if config.region == _ANY_REGION:
+        service.any_region = True
+    else:
+        service.region = config.region
+    gateway = Gateway(backend, Router(backend.capabilities), Authenticator(known, config.region), service)
+    if config.frame_options:
+        gateway.extra_headers.append(("X-Frame-Options", config.frame_options))
+    if config.referrer_policy:
+        gateway.extra_headers.append(("Referrer-Policy", config.referrer_policy))
+    return gateway
+
+
+def __getattr__(name: str) -> Gateway:
+    # Made when gunicorn asks for it and not at import: importing a module starts nothing.
+    if name == "app":
+        return create_app(load())
+    raise AttributeError(name)

@@ -1,0 +1,94 @@
+"""Request bodies for the contract suite: real digests, and on demand a failure or a length that lies."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from base64 import b64encode
+
+from s3shim.conditions import NO_CONDITIONS, Conditions
+from s3shim.errors import S3Error
+from s3shim.model import Body, Digests, ObjectInfo, ObjectMeta, ObjectRef
+
+ACTUAL = -1
+
+
+class BytesBody(Body):
+    """``data``, read in pieces of at most ``piece`` bytes.
+
+    ``length`` is the declared size, by default the real one. The read with the number ``fail_at`` (from 0)
+    and all later ones raise ``error``.
+    """
+
+    def __init__(
+        self,
+        data: bytes,
+        *,
+        length: int | None = ACTUAL,
+        piece: int = 1 << 30,
+        fail_at: int | None = None,
+        error: BaseException | None = None,
+    ) -> None:
+        self.length = len(data) if length == ACTUAL else length
+        self.data = data
+        self.offset = 0
+        self.reads = 0
+        self.piece = piece
+        self.fail_at = fail_at
+        self.error = error
+        self.ended = False
+
+    def read(self, size: int) -> bytes:
+        """See model.Body."""
+        assert size > 0
+        if self.error is not None and self.fail_at is not None and self.reads >= self.fail_at:
+            raise self.error
+        self.reads += 1
+        part = self.data[self.offset : self.offset + min(size, self.piece)]
+        self.offset += len(part)
+        self.ended = not part
+        return part
+
+    @property
+    def digests(self) -> Digests:
+        """See model.Body."""
+        assert self.ended, "the digests were asked for before the end"
+        return digests_of(self.data)
+
+
+def digests_of(data: bytes) -> Digests:
+    """Return the digests that a body of ``data`` has."""
+    crc32 = b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
+    return Digests(hashlib.md5(data, usedforsecurity=False).hexdigest(), {"crc32": crc32})
+
+
+def put(backend, key, data=b"", *, bucket="bucket", meta=None, conditions=NO_CONDITIONS) -> ObjectInfo:
+    """Put ``data``, or any Body, as an object."""
+    body = BytesBody(data) if isinstance(data, bytes) else data
+    return backend.put_object(ObjectRef(bucket, key), body, meta or ObjectMeta(), conditions)
+
+
+def get(backend, key, byte_range=None, *, bucket="bucket", conditions: Conditions = NO_CONDITIONS) -> bytes:
+    """Return the bytes of an object, or of a range of it."""
+    stream = backend.get_object(ObjectRef(bucket, key), byte_range, conditions)
+    try:
+        data = b"".join(stream.chunks)
+    finally:
+        stream.chunks.close()
+    assert len(data) == stream.length
+    return data
+
+
+def code_of(call, *args, **kwargs):
+    """Return the code of the S3Error that the call raises, None where it returns."""
+    try:
+        call(*args, **kwargs)
+    except S3Error as error:
+        return error.code
+    return None
+
+
+def pattern(size: int, seed: int = 0) -> bytes:
+    """Return ``size`` bytes in which the positions can be told apart."""
+    words = (number * 2654435761 + seed & 0xFFFFFFFF for number in range(size // 4 + 1))
+    return b"".join(word.to_bytes(4, "big") for word in words)[:size]

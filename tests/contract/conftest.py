@@ -1,0 +1,60 @@
+"""The storages under the contract: adding one is one line in BACKENDS.
+
+``backend`` is each of them, started, with an empty bucket named "bucket" of the account "main".
+``conditional_backend`` is each that promises CONDITIONAL_WRITE.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from s3shim.backends.base import Capability
+from s3shim.backends.local import LocalBackend
+from s3shim.backends.memory import MemoryBackend
+from s3shim.model import BucketInfo
+
+INLINE_MAX = 1000
+BLOCK = 4096
+
+BACKENDS = {
+    "memory": (MemoryBackend, lambda path: MemoryBackend()),
+    "local": (
+        LocalBackend,
+        lambda path: LocalBackend(path / "store", inline_max=INLINE_MAX, block_size=BLOCK),
+    ),
+}
+
+
+def promising(capability: Capability) -> list[str]:
+    """Return the names of the storages that promise ``capability``."""
+    return [name for name, (kind, _) in BACKENDS.items() if capability in kind.capabilities]
+
+
+def _started(name, path):
+    backend = BACKENDS[name][1](path)
+    backend.start()
+    backend.create_bucket(BucketInfo("bucket", "main", 1_700_000_000_000))
+    yield backend
+    backend.close()
+
+
+@pytest.fixture(params=list(BACKENDS))
+def backend(request, tmp_path):
+    """Each storage."""
+    yield from _started(request.param, tmp_path)
+
+
+@pytest.fixture(params=promising(Capability.CONDITIONAL_WRITE))
+def conditional_backend(request, tmp_path):
+    """Each storage whose conditional writes are atomic."""
+    yield from _started(request.param, tmp_path)
+
+
+@pytest.fixture
+def make_backend(request, tmp_path_factory):
+    """Return a function that gives a new, not yet started storage by its name."""
+
+    def make(name):
+        return BACKENDS[name][1](tmp_path_factory.mktemp(name))
+
+    return make

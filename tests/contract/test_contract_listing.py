@@ -1,0 +1,231 @@
+"""Listings against a sorted dict, and a bucket against a dict under random operations."""
+
+import string
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from s3shim.conditions import NO_CONDITIONS
+from s3shim.errors import Code, S3Error
+from s3shim.model import BucketInfo, ListQuery, ObjectRef
+from tests.contract.bodies import BytesBody, code_of, get, put
+from tests.contract.conftest import BACKENDS
+
+DELIMITERS = ["", "/", "//", "a", "ab", "/\u00e9", "\U0001f600", "\U0010ffff"]
+
+CHARACTERS = st.characters(exclude_characters="\0", exclude_categories=("Cs",))
+ALPHABET = "ab/" + "\u00e9\ud7ff\ue000\uffff\U0001f600\U0010ffff" + "\x01\x7f -"
+SHORT_KEYS = st.text(alphabet=ALPHABET, min_size=1, max_size=8)
+ANY_KEYS = st.text(alphabet=CHARACTERS, min_size=1, max_size=60)
+LONG_KEYS = st.builds(
+    lambda key, fill, size: (key + fill * size).encode()[:1024].decode(errors="ignore"),
+    SHORT_KEYS,
+    st.sampled_from("x\u00e9\uffff\U0010ffff"),
+    st.integers(200, 1024),
+)
+KEYS = st.one_of(SHORT_KEYS, ANY_KEYS, LONG_KEYS)
+
+
+def expected_listing(keys, prefix, delimiter):
+    """Return what a listing shows, in order: (key, False) and (common prefix, True)."""
+    shown = []
+    for key in sorted(keys, key=str.encode):
+        if key.startswith(prefix):
+            end = key.find(delimiter, len(prefix)) if delimiter else -1
+            entry = (key, False) if end < 0 else (key[: end + len(delimiter)], True)
+            if not shown or shown[-1] != entry:
+                shown.append(entry)
+    return shown
+
+
+def walk(backend, bucket, prefix="", delimiter="", size=7):
+    """Return the listing through pages of ``size``, in the same form; checks the form of the pages."""
+    shown = []
+    marker = ""
+    while True:
+        page = backend.list_objects(bucket, ListQuery(prefix, delimiter, marker, size))
+        entries = [(info.key, False) for info in page.items] + [
+            (group, True) for group in page.common_prefixes
+        ]
+        entries.sort(key=lambda entry: entry[0].encode())
+        assert len(entries) <= size
+        shown.extend(entries)
+        if page.next_marker is None:
+            assert not page.is_truncated
+            return shown
+        assert len(entries) == size
+        assert page.next_marker == entries[-1][0]
+        marker = page.next_marker
+
+
+@settings(
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+    ],
+    deadline=None,
+    max_examples=12,
+)
+@given(data=st.data())
+def test_pages_of_7_show_every_key_once_in_byte_order(backend, data):
+    keys = data.draw(st.sets(KEYS, min_size=60, max_size=90))
+    bucket = f"bucket{len(backend.list_buckets())}"
+    backend.create_bucket(BucketInfo(bucket, "main", 1))
+    for key in keys:
+        put(backend, key, b"", bucket=bucket)
+    prefixes = ["", *data.draw(st.lists(st.sampled_from(sorted(keys)), max_size=3))]
+    for key in prefixes:
+        prefix = key[: len(key) // 2]
+        for delimiter in DELIMITERS:
+            assert walk(backend, bucket, prefix, delimiter) == expected_listing(keys, prefix, delimiter)
+
+
+def test_1000_keys_in_byte_order(backend):
+    keys = set()
+
+    @settings(database=None, max_examples=1000, deadline=None, derandomize=True)
+    @given(KEYS)
+    def collect(key):
+        keys.add(key)
+
+    while len(keys) < 1000:
+        collect()
+        keys.update(f"{letter}{number:04}" for letter in string.ascii_letters for number in range(20))
+    for key in keys:
+        put(backend, key)
+    for delimiter in DELIMITERS:
+        assert walk(backend, "bucket", "", delimiter) == expected_listing(keys, "", delimiter)
+    assert [info.key for info in backend.list_objects("bucket", ListQuery(max_keys=10_000)).items] == (
+        sorted(keys, key=str.encode)
+    )
+
+
+def test_markers_need_not_be_keys(backend):
+    keys = ["a", "a/1", "a/2", "b", "b/1", "c"]
+    for key in keys:
+        put(backend, key)
+
+    def after(marker, **query):
+        page = backend.list_objects("bucket", ListQuery(marker=marker, **query))
+        return [info.key for info in page.items], page.common_prefixes
+
+    assert after("a") == (keys[1:], [])
+    assert after("a\0") == (keys[1:], [])
+    assert after("a\0\0b") == (keys[1:], [])
+    assert after("a/1x") == (keys[2:], [])
+    assert after("zzz") == ([], [])
+    assert after("a" * 3000) == (["b", "b/1", "c"], [])
+    assert after("a/", delimiter="/") == (["b", "c"], ["b/"])
+    assert after("a/1", delimiter="/") == (["b", "c"], ["a/", "b/"])
+    assert after("", prefix="a/") == (["a/1", "a/2"], [])
+    assert after("a/1", prefix="a/") == (["a/2"], [])
+    assert after("b", prefix="a/") == ([], [])
+    assert after("", prefix="a\0") == ([], [])
+    assert after("", prefix="x" * 3000) == ([], [])
+
+
+def test_max_keys(backend):
+    for key in "abc":
+        put(backend, key)
+    assert backend.list_objects("bucket", ListQuery(max_keys=0)).next_marker is None
+    assert backend.list_objects("bucket", ListQuery(max_keys=2)).next_marker == "b"
+    assert backend.list_objects("bucket", ListQuery(max_keys=3)).next_marker is None
+
+
+def test_buckets_do_not_see_each_other(backend):
+    for bucket in ("second", "third"):
+        backend.create_bucket(BucketInfo(bucket, "main", 1))
+    for bucket in ("bucket", "second"):
+        for key in ("a", "\U0010ffff"):
+            put(backend, key, bucket.encode(), bucket=bucket)
+    assert walk(backend, "second") == walk(backend, "bucket") == [("a", False), ("\U0010ffff", False)]
+    assert walk(backend, "third") == []
+    assert get(backend, "a", bucket="second") == b"second"
+
+
+class BucketMachine(RuleBasedStateMachine):
+    """A bucket under random operations, held against a dict."""
+
+    make = None
+    keys = st.sampled_from(["a", "a/", "a/b", "a\x01", "ab", "\u00e9", "k" * 1024])
+    bodies = st.builds(
+        lambda size, seed: bytes([seed]) * size,
+        st.sampled_from([0, 1, 999, 1001, 4096, 9000]),
+        st.integers(0, 255),
+    )
+
+    @initialize()
+    def begin(self):
+        self.backend = type(self).make()
+        self.backend.start()
+        self.backend.create_bucket(BucketInfo("bucket", "main", 1))
+        self.model = {}
+
+    @rule(key=keys, data=bodies)
+    def put(self, key, data):
+        put(self.backend, key, data)
+        self.model[key] = data
+
+    @rule(key=keys, data=bodies, fail_at=st.integers(0, 3))
+    def put_fails(self, key, data, fail_at):
+        body = BytesBody(data, piece=500, fail_at=fail_at, error=S3Error(Code.BadDigest))
+        if code_of(put, self.backend, key, body) is None:
+            self.model[key] = data
+
+    @rule(key=keys)
+    def get(self, key):
+        if key in self.model:
+            assert get(self.backend, key) == self.model[key]
+        else:
+            assert code_of(get, self.backend, key) is Code.NoSuchKey
+
+    @rule(key=keys)
+    def head(self, key):
+        ref = ObjectRef("bucket", key)
+        if key in self.model:
+            assert self.backend.head_object(ref, NO_CONDITIONS).size == len(self.model[key])
+        else:
+            assert code_of(self.backend.head_object, ref, NO_CONDITIONS) is Code.NoSuchKey
+
+    @rule(key=keys)
+    def delete(self, key):
+        self.backend.delete_object(ObjectRef("bucket", key), NO_CONDITIONS)
+        self.model.pop(key, None)
+
+    @rule(delimiter=st.sampled_from(["", "/", "b"]), prefix=st.sampled_from(["", "a", "a/"]))
+    def list(self, delimiter, prefix):
+        found = walk(self.backend, "bucket", prefix, delimiter, size=2)
+        assert found == expected_listing(self.model, prefix, delimiter)
+
+    @rule()
+    def reopen(self):
+        self.backend.close()
+        self.backend.start()
+
+    @precondition(lambda self: self.model)
+    @rule()
+    def delete_bucket_is_refused(self):
+        assert code_of(self.backend.delete_bucket, "bucket") is Code.BucketNotEmpty
+
+    def teardown(self):
+        if hasattr(self, "backend"):
+            for key, data in self.model.items():
+                assert get(self.backend, key) == data
+            self.backend.close()
+
+
+@pytest.mark.parametrize("name", list(BACKENDS))
+def test_a_bucket_is_a_dict(name, make_backend):
+    machine = type("Machine", (BucketMachine,), {"make": staticmethod(lambda: make_backend(name))})
+    run_state_machine_as_test(
+        machine, settings=settings(max_examples=25, stateful_step_count=30, deadline=None)
+    )

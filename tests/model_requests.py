@@ -1,0 +1,49 @@
+"""Requests made from the service model: for every operation one that means it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from s3shim.routes.model import ModelOperation
+from s3shim.wire.request import S3Request, Service
+
+# Of operations that share a route only one can be reached: the others are older names of it.
+SAME_ROUTE = {
+    "GetBucketLifecycle": "GetBucketLifecycleConfiguration",
+    "GetBucketNotification": "GetBucketNotificationConfiguration",
+    "PutBucketLifecycle": "PutBucketLifecycleConfiguration",
+    "PutBucketNotification": "PutBucketNotificationConfiguration",
+}
+
+
+def target_of(
+    operation: ModelOperation,
+    query: Iterable[tuple[str, str]] = (),
+    bucket: str = "a-bucket",
+    key: str = "key",
+) -> str:
+    """Return the request target that means ``operation``, with more ``query`` items."""
+    items = dict(operation.literals)
+    if operation.selector:
+        items.setdefault(operation.selector, "1")
+    if operation.choice and operation.choice.query:
+        items[operation.choice.query] = "1"
+    pairs = [*items.items(), *query]
+    text = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs)
+    path = operation.path.replace("{Bucket}", bucket).replace("{Key+}", key)
+    return f"{path}?{text}" if text else path
+
+
+def headers_of(operation: ModelOperation) -> list[tuple[str, str]]:
+    """Return the headers that ``operation`` needs to be told from its twins."""
+    if operation.choice and operation.choice.header:
+        return [(operation.choice.header, "/a-bucket/key")]
+    return []
+
+
+def make_request(method: str, target: str, headers: Iterable[tuple[str, str]] = ()) -> S3Request:
+    """Return a request that no server has seen."""
+    lines = [("Host", "localhost"), *headers]
+    environ = {"REQUEST_METHOD": method, "RAW_URI": target, "wsgi.input": None, "s3shim.headers": lines}
+    return S3Request(environ, Service())

@@ -1,0 +1,401 @@
+"""Files of the local store: the order of syncs, damage, a full disk, and that nothing is left behind."""
+
+import errno
+import os
+import resource
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from s3shim.backends.local import LocalBackend
+from s3shim.conditions import NO_CONDITIONS, Conditions, ETagList
+from s3shim.errors import Code, S3Error
+from s3shim.model import BucketInfo, ObjectRef
+from s3shim.ranges import ByteRange
+from tests.contract.bodies import BytesBody, code_of, get, put
+
+BLOCK = 4096
+KEY = ObjectRef("bucket", "key")
+DATA = bytes(range(251)) * 60  # four blocks, with a period that is not theirs
+
+
+@pytest.fixture
+def backend(tmp_path):
+    """A store whose objects above 1,000 bytes are files."""
+    backend = LocalBackend(tmp_path / "store", inline_max=1000, block_size=BLOCK, reserve=0)
+    backend.start()
+    backend.create_bucket(BucketInfo("bucket", "main", 1))
+    yield backend
+    backend.close()
+
+
+def files_of(tmp_path):
+    """Return the files below blobs/, whatever their names."""
+    return [path for path in (tmp_path / "store" / "blobs").rglob("*") if path.is_file()]
+
+
+def only_file(tmp_path):
+    (path,) = files_of(tmp_path)
+    path.chmod(0o600)
+    return path
+
+
+def descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture
+def calls(monkeypatch, backend):
+    """The calls that make a put durable, in their order."""
+    seen = []
+    def record(name, describe):
+        original = getattr(os, name)
+
+        def wrapper(*args, **kwargs):
+            seen.append((name, describe(*args)))
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(os, name, wrapper)
+
+    def kind(fd):
+        path = os.readlink(f"/proc/self/fd/{fd}")
+        return "directory" if os.path.isdir(path) else "file"
+
+    record("fdatasync", kind)
+    record("fsync", kind)
+    record("link", lambda *args: "name")
+    record("rename", lambda *args: "name")
+    index = backend.store.index
+    begin = index.write
+
+    class Recorded:
+        def __enter__(self):
+            self.inner = begin()
+            return self.inner.__enter__()
+
+        def __exit__(self, *args):
+            result = self.inner.__exit__(*args)
+            seen.append(("commit", "index"))
+            return result
+
+    monkeypatch.setattr(index, "write", Recorded)
+    return seen
+
+
+def test_the_order_of_syncs(backend, calls):
+    put(backend, "key", DATA)
+    assert calls == [("fdatasync", "file"), ("link", "name"), ("fsync", "directory"), ("commit", "index")]
+
+
+def test_the_order_of_syncs_without_o_tmpfile(backend, calls, monkeypatch, tmp_path):
+    without_tmpfile(monkeypatch)
+    put(backend, "key", DATA)
+    assert calls == [("fdatasync", "file"), ("rename", "name"), ("fsync", "directory"), ("commit", "index")]
+    assert get(backend, "key") == DATA
+    assert len(only_file(tmp_path).name) == 32
+
+
+def test_a_small_object_needs_one_commit_and_no_file(backend, calls, tmp_path):
+    put(backend, "key", b"small")
+    assert calls == [("commit", "index")]
+    assert files_of(tmp_path) == []
+
+
+def test_the_index_syncs_every_commit(backend):
+    flags = backend.store.index.env.flags()
+    assert (flags["sync"], flags["metasync"], flags["writemap"], flags["map_async"]) == (
+        True,
+        True,
+        False,
+        False,
+    )
+    assert backend.store.index.env.lib_version()[0] == 1
+
+
+def test_the_data_is_whole_before_it_is_synced(backend, monkeypatch, tmp_path):
+    sizes = []
+    original = os.fdatasync
+
+    def fdatasync(fd):
+        sizes.append(os.fstat(fd).st_size)
+        original(fd)
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    put(backend, "key", DATA)
+    path = only_file(tmp_path)
+    assert sizes == [path.stat().st_size]
+    assert path.read_bytes()[: len(DATA)] == DATA
+
+
+def test_a_file_is_read_only_and_never_named_by_its_key(backend, tmp_path):
+    put(backend, "key", DATA)
+    (path,) = files_of(tmp_path)
+    assert path.stat().st_mode & 0o777 == 0o400
+    assert path.parent.name == path.name[:2]
+
+
+def without_tmpfile(monkeypatch):
+    """Make os.open refuse O_TMPFILE, as file systems do that have none."""
+    original = os.open
+
+    def refuse(path, flags, *args, **kwargs):
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "no O_TMPFILE")
+        return original(path, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", refuse)
+
+
+# -- failures while writing ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tmpfile", [True, False], ids=["tmpfile", "named"])
+@pytest.mark.parametrize("fail_at", [0, 1, 5, 20])
+def test_a_body_that_fails_leaves_no_file(backend, tmp_path, monkeypatch, fail_at, tmpfile):
+    if not tmpfile:
+        without_tmpfile(monkeypatch)
+    before = descriptors()
+    body = BytesBody(DATA, piece=700, fail_at=fail_at, error=S3Error(Code.BadDigest))
+    assert code_of(put, backend, "key", body) is Code.BadDigest
+    assert files_of(tmp_path) == []
+    assert descriptors() == before
+
+
+def test_a_put_that_is_refused_at_the_commit_leaves_no_file(backend, tmp_path):
+    class Late(BytesBody):
+        def read(self, size):
+            part = super().read(size)
+            if not part:
+                put(backend, "key", b"first")
+            return part
+
+    refused = Conditions(if_none_match=ETagList(any=True))
+    assert code_of(put, backend, "key", Late(DATA), conditions=refused) is Code.PreconditionFailed
+    assert files_of(tmp_path) == []
+    assert get(backend, "key") == b"first"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+@pytest.mark.parametrize("call", ["posix_fallocate", "write", "fdatasync", "fsync", "link"])
+@pytest.mark.parametrize("old", [None, b"old"])
+def test_a_full_disk_is_insufficient_storage_and_leaves_nothing(
+    backend, tmp_path, monkeypatch, call, code, old
+):
+    if old is not None:
+        put(backend, "key", old)
+    before = descriptors()
+
+    def fail(*args, **kwargs):
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, fail)
+        assert code_of(put, backend, "key", DATA) is Code.InsufficientStorage
+    assert files_of(tmp_path) == []
+    assert descriptors() == before
+    assert code_of(get, backend, "key") is (Code.NoSuchKey if old is None else None)
+    put(backend, "key", DATA)
+    assert get(backend, "key") == DATA
+
+
+@pytest.mark.parametrize("call", ["fdatasync", "fsync"])
+def test_a_sync_that_fails_is_not_tried_again(backend, tmp_path, monkeypatch, call):
+    tried = []
+
+    def fail(fd):
+        tried.append(fd)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        put(backend, "key", DATA)
+    assert len(tried) == 1
+    assert files_of(tmp_path) == []
+    assert code_of(get, backend, "key") is Code.NoSuchKey
+
+
+def test_a_file_that_may_not_grow_is_insufficient_storage(backend, tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
+    try:
+        assert code_of(put, backend, "key", bytes(2 << 20)) is Code.InsufficientStorage
+        body = BytesBody(bytes(2 << 20), length=None)
+        assert code_of(put, backend, "key", body) is Code.InsufficientStorage
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert files_of(tmp_path) == []
+    put(backend, "key", bytes(2 << 20))
+    assert get(backend, "key") == bytes(2 << 20)
+
+
+def test_a_file_system_that_cannot_allocate_is_no_error(backend, monkeypatch):
+    def fail(*args):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", fail)
+    put(backend, "key", DATA)
+    assert get(backend, "key") == DATA
+
+
+def test_when_the_disk_is_full_unused_files_go_at_once_and_the_put_succeeds(backend, tmp_path, monkeypatch):
+    put(backend, "key", DATA)
+    backend.delete_object(KEY, NO_CONDITIONS)
+    assert len(files_of(tmp_path)) == 1
+    original = os.posix_fallocate
+
+    def only_when_empty(*args):
+        if files_of(tmp_path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(*args)
+
+    monkeypatch.setattr(os, "posix_fallocate", only_when_empty)
+    put(backend, "key", DATA)
+    assert get(backend, "key") == DATA
+
+
+def test_short_writes_are_continued(backend, monkeypatch):
+    original = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: original(fd, bytes(data)[:1000]))
+    put(backend, "key", DATA)
+    assert get(backend, "key") == DATA
+
+
+# -- damage ---------------------------------------------------------------------------------------
+
+
+def read_what_is_given(backend, byte_range=None):
+    """Return the bytes that a reader gets and the code that ends them, None where they are whole."""
+    got = b""
+    try:
+        for chunk in backend.get_object(KEY, byte_range, NO_CONDITIONS).chunks:
+            got += chunk
+    except S3Error as error:
+        return got, error.code
+    return got, None
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+@given(position=st.integers(0, 1 << 30), bit=st.integers(0, 7))
+def test_a_flipped_bit_anywhere_is_never_given_out(backend, tmp_path, position, bit):
+    if code_of(backend.head_object, KEY, NO_CONDITIONS):
+        put(backend, "key", DATA)
+    path = only_file(tmp_path)
+    whole = bytearray(path.read_bytes())
+    original = bytes(whole)
+    position %= len(whole)
+    whole[position] ^= 1 << bit
+    path.write_bytes(whole)
+    got, code = read_what_is_given(backend)
+    path.write_bytes(original)
+    assert code is Code.InternalError
+    intact = position // BLOCK * BLOCK if position < len(DATA) else 0
+    assert got == DATA[:intact]
+
+
+def test_damage_outside_a_range_does_not_disturb_it(backend, tmp_path):
+    put(backend, "key", DATA)
+    path = only_file(tmp_path)
+    with path.open("r+b") as file:
+        file.seek(BLOCK + 5)
+        file.write(b"\xff\xff")
+    assert get(backend, "key", ByteRange(2 * BLOCK, None)) == DATA[2 * BLOCK :]
+    assert get(backend, "key", ByteRange(0, BLOCK - 1)) == DATA[:BLOCK]
+    assert read_what_is_given(backend, ByteRange(BLOCK + 100, BLOCK + 200)) == (b"", Code.InternalError)
+    assert read_what_is_given(backend, ByteRange(BLOCK - 1, BLOCK)) == (
+        DATA[BLOCK - 1 : BLOCK],
+        Code.InternalError,
+    )
+
+
+def test_damage_in_the_first_block_is_found_before_anything_is_answered(backend, tmp_path, caplog):
+    put(backend, "key", DATA)
+    path = only_file(tmp_path)
+    with path.open("r+b") as file:
+        file.write(b"\xff\xff")
+    before = descriptors()
+    assert code_of(backend.get_object, KEY, None, NO_CONDITIONS) is Code.InternalError
+    assert descriptors() == before
+    assert f"block 0 of file {path.name}" in caplog.text
+
+
+@pytest.mark.parametrize("keep", [0, 1, BLOCK, len(DATA), len(DATA) + 20, -1])
+def test_a_truncated_file_is_refused(backend, tmp_path, keep):
+    put(backend, "key", DATA)
+    path = only_file(tmp_path)
+    os.truncate(path, keep if keep >= 0 else path.stat().st_size - 1)
+    assert read_what_is_given(backend) == (b"", Code.InternalError)
+
+
+def test_a_file_that_is_cut_while_it_is_read_ends_with_an_error(backend, tmp_path):
+    put(backend, "key", DATA)
+    chunks = iter(backend.get_object(KEY, None, NO_CONDITIONS).chunks)
+    assert next(chunks) == DATA[:BLOCK]
+    os.truncate(only_file(tmp_path), BLOCK + 10)
+    assert code_of(next, chunks) is Code.InternalError
+
+
+def test_another_objects_file_is_refused(backend, tmp_path):
+    put(backend, "key", DATA)
+    first = only_file(tmp_path)
+    put(backend, "other", DATA)
+    (second,) = [path for path in files_of(tmp_path) if path != first]
+    first.write_bytes(second.read_bytes())
+    assert read_what_is_given(backend) == (b"", Code.InternalError)
+
+
+@pytest.mark.parametrize("extra", [b"x", bytes(1 << 20)])
+def test_a_longer_file_is_refused(backend, tmp_path, extra):
+    put(backend, "key", DATA)
+    with only_file(tmp_path).open("ab") as file:
+        file.write(extra)
+    assert read_what_is_given(backend) == (b"", Code.InternalError)
+
+
+def test_a_missing_file_is_an_internal_error(backend, tmp_path, caplog):
+    put(backend, "key", DATA)
+    only_file(tmp_path).unlink()
+    assert code_of(get, backend, "key") is Code.InternalError
+    assert "object 'key' in bucket" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["symlink", "fifo", "directory"])
+def test_what_is_not_a_regular_file_is_refused(backend, tmp_path, kind):
+    put(backend, "key", DATA)
+    path = only_file(tmp_path)
+    content = path.read_bytes()
+    path.unlink()
+    if kind == "symlink":
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.write_bytes(content)
+        path.symlink_to(elsewhere)
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    with pytest.raises((S3Error, OSError)) as caught:
+        get(backend, "key")
+    assert getattr(caught.value, "code", Code.InternalError) is Code.InternalError
+
+
+def test_a_file_with_another_block_size_is_read_as_it_was_written(backend, tmp_path):
+    put(backend, "key", DATA)
+    backend.close()
+    reopened = LocalBackend(tmp_path / "store", block_size=1 << 20)
+    reopened.start()
+    assert get(reopened, "key", ByteRange(BLOCK - 3, 2 * BLOCK + 3)) == DATA[BLOCK - 3 : 2 * BLOCK + 4]
+    reopened.close()
+
+
+def test_a_reader_holds_one_descriptor_until_it_ends(backend):
+    put(backend, "key", DATA)
+    before = descriptors()
+    stream = backend.get_object(KEY, None, NO_CONDITIONS)
+    assert descriptors() == before + 1
+    assert b"".join(stream.chunks) == DATA
+    assert descriptors() == before
+
+
+def test_a_block_size_below_a_page_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="block size 100 is below 4096"):
+        LocalBackend(tmp_path / "store", block_size=100)

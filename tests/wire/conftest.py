@@ -1,0 +1,63 @@
+"""The application on the memory backend, with two accounts, and clients that sign for themselves."""
+
+import json
+
+import pytest
+
+from s3shim.backends.memory import MemoryBackend
+from s3shim.config import load
+from s3shim.wsgi import create_app
+from tests.wire.client import Client
+
+MAIN = ("MAINACCESSKEY", "main-secret-main-secret")
+OTHER = ("OTHERACCESSKEY", "other-secret-other-secret")
+
+
+@pytest.fixture(scope="session")
+def credentials_file(tmp_path_factory):
+    """A credentials file with the accounts ``main`` and ``other``."""
+    path = tmp_path_factory.mktemp("keys") / "credentials.json"
+    path.touch(0o600)
+    path.write_text(
+        json.dumps(
+            {
+                "credentials": [
+                    {"accessKey": MAIN[0], "secretKey": MAIN[1], "account": "main", "displayName": "Main"},
+                    {"accessKey": OTHER[0], "secretKey": OTHER[1], "account": "other"},
+                ]
+            }
+        )
+    )
+    return path
+
+
+@pytest.fixture
+def app(credentials_file, tmp_path):
+    """A fresh service on an empty memory backend."""
+    config = load(["--data", str(tmp_path), "--credentials", str(credentials_file)], {})
+    return create_app(config, MemoryBackend())
+
+
+@pytest.fixture
+def signed():
+    """Make a client of the account ``main``: ``signed(app, **options)``."""
+    return lambda app, **options: Client(app, *MAIN, **options)
+
+
+@pytest.fixture
+def client(app, signed):
+    """The client of the account ``main``."""
+    return signed(app)
+
+
+@pytest.fixture
+def stranger(app):
+    """The client of the account ``other``."""
+    return Client(app, *OTHER)
+
+
+@pytest.fixture
+def bucket(client):
+    """The name of an empty bucket of the account ``main``."""
+    assert client.request("PUT", "/a-bucket").status == 200
+    return "a-bucket"
