@@ -34,6 +34,8 @@ _SMALL = 64 * 1024
 
 _RECEIVE = 16 * 1024
 
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
 # The end of a head; or a bare line feed, which the parser refuses at once.
 _END = re.compile(rb"\r\n\r\n|(?<!\r)\n")
 
@@ -148,9 +150,20 @@ class Request(BaseRequest):
         if self.version >= (1, 1) and not any(name == "HOST" for name, _ in self.headers):
             raise errors.InvalidHeader("HOST", req=self)
         self.framing = self.body.reader
-        if self._expected_100_continue and self.unread:
+        if self._expected_100_continue:
+            self._expect_invitation()
+
+    def _expect_invitation(self) -> None:
+        """Hold "100 Continue" back until the body is wanted; an empty body is wanted at once.
+
+        A client that is never invited may take the connection for one that ends with the answer
+        (botocore does), and without a body there is nothing to hold back.
+        """
+        if self.unread:
             self.expecting = True
             self.body.reader = _Inviting(self)
+        else:
+            self.unreader.sock.sendall(_CONTINUE)
 
     @property
     def unread(self) -> float:
@@ -172,7 +185,7 @@ class _Inviting:
         request = self._request
         if request.expecting:
             request.expecting = False
-            request.unreader.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.unreader.sock.sendall(_CONTINUE)
         data: bytes = request.framing.read(size)
         return data
 

@@ -82,6 +82,15 @@ def test_100_continue_is_sent_when_the_body_is_asked_for(plain: Server) -> None:
         assert client.answer().body == b"ok"
 
 
+def test_100_continue_is_sent_for_an_empty_body(plain: Server) -> None:
+    with plain.connect() as client:
+        client.send(b"PUT /read HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nExpect: 100-continue\r\n\r\n")
+        assert client.answer().status == 100
+        assert client.answer().body == b"0"
+        client.send(OK)
+        assert client.answer().body == b"ok"
+
+
 def test_100_continue_is_not_sent_for_a_refused_body(plain: Server) -> None:
     with plain.connect() as client:
         client.send(b"PUT /ok HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")

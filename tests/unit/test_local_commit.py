@@ -141,6 +141,21 @@ def test_changes_that_fail_are_undone_while_others_read_without_a_pause(backend)
     assert [info.name for info in backend.list_buckets()] == ["bucket"]
 
 
+def test_where_the_map_may_not_grow_only_the_change_that_needs_it_fails(tmp_path):
+    backend = LocalBackend(tmp_path / "small", map_size=1 << 20, max_map=1 << 20)
+    backend.start()
+    large = bytes(2 << 20)
+    changes = [
+        lambda edit: edit.add_bucket(BucketInfo("a", "main", 1)),
+        lambda edit: edit.add_inline(edit.next_sequence(), large, 0),
+        lambda edit: edit.add_bucket(BucketInfo("b", "main", 1)),
+    ]
+    found = waiting_together(backend, changes)
+    assert [getattr(result, "code", None) for result in found] == [None, Code.InsufficientStorage, None]
+    assert [info.name for info in backend.list_buckets()] == ["a", "b"]
+    backend.close()
+
+
 @pytest.mark.parametrize("error", [S3Error(Code.PreconditionFailed), ValueError("bug"), SystemExit(1)])
 def test_a_single_change_that_fails_leaves_nothing(backend, error):
     def change(edit):

@@ -236,5 +236,17 @@ def test_keys_sort_by_bucket_key_and_newest_version():
         for sequence in (900, 2, 1)
     ]
     assert ordered == sorted(ordered)
-    assert seek_key(1, "a\0", 1024) > key_stem(1, "a") + b"\xff" * 8
-    assert seek_key(1, "a\0", 1024) <= key_stem(1, "a\x01")
+    assert seek_key(1, "a\0") > key_stem(1, "a") + b"\xff" * 8
+    assert seek_key(1, "a\0") <= key_stem(1, "a\x01")
+
+
+def test_delete_bucket_leaves_nothing_in_the_index(backend):
+    backend.put_document("bucket", "policy", b"{}")
+    backend.put_document("bucket", "cors", b"<>")
+    put(backend, "key", b"data")
+    backend.delete_object(KEY, NO_CONDITIONS)
+    backend.delete_bucket("bucket")
+    index = backend.store.index
+    with index.read() as view:
+        tables = ("buckets", "objects", "inline", "documents")
+        assert [view.txn.stat(getattr(index.tables, name))["entries"] for name in tables] == [0] * 4

@@ -22,7 +22,7 @@ def root(tmp_path):
 @pytest.fixture
 def backend(root):
     """A started store with an empty bucket, its map as small as that of the other processes."""
-    backend = LocalBackend(root, inline_max=1000, map_size=1 << 20)
+    backend = LocalBackend(root, inline_max=40_000, map_size=1 << 20)
     backend.start()
     backend.create_bucket(BucketInfo("bucket", "main", 1))
     yield backend
@@ -68,11 +68,11 @@ def test_a_store_is_not_used_across_a_fork(root):
 
 
 def _race(root, barrier, results, seed):
-    backend = LocalBackend(root, inline_max=1000, map_size=1 << 20)
+    backend = LocalBackend(root, inline_max=40_000, map_size=1 << 20)
     backend.start()
     wins = []
     for round_number in range(20):
-        size = 10 if round_number % 2 else 5000
+        size = 10 if round_number % 2 else 50_000
         body = BytesBody(bytes([seed]) * size)
         barrier.wait(60)
         conditions = Conditions(if_none_match=ETagList(any=True))
@@ -108,7 +108,7 @@ def test_processes_share_a_store(root, backend):
         winners = [seed for seed, code in codes.items() if code is None]
         assert len(winners) == 1
         assert set(codes.values()) == {None, "PreconditionFailed"}
-        assert get(backend, f"{number}") == bytes(winners) * (10 if number % 2 else 5000)
+        assert get(backend, f"{number}") == bytes(winners) * (10 if number % 2 else 50_000)
     for seed in (1, 2, 3):
         for number in range(40):
             assert get(backend, f"grown/{seed}/{number}") == bytes([seed]) * 30_000

@@ -1,8 +1,10 @@
 """Giving space back: when files go, who unlinks them, and what a reader sees of it."""
 
 import fcntl
+import os
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
+from threading import enumerate as enumerate_threads
 
 import pytest
 
@@ -10,9 +12,10 @@ from s3shim.backends.local import LocalBackend
 from s3shim.backends.local.reclaim import Reclaimer
 from s3shim.backends.local.records import seal
 from s3shim.conditions import NO_CONDITIONS
+from s3shim.errors import Code
 from s3shim.model import BucketInfo, ObjectRef
 from s3shim.ranges import ByteRange
-from tests.contract.bodies import get, put
+from tests.contract.bodies import code_of, get, put
 
 HOUR = 3_600_000
 LARGE = bytes(range(250)) * 400
@@ -225,3 +228,31 @@ def test_a_reader_that_meets_a_missing_file_takes_the_new_record(backend, monkey
 
     monkeypatch.setattr(files, "open", replaced)
     assert get(backend, "key") == LARGE[::-1]
+
+
+def test_close_ends_the_thread(backend):
+    def running():
+        return [thread.name for thread in enumerate_threads() if thread.name == "s3shim-reclaim"]
+
+    assert running() == ["s3shim-reclaim"]
+    backend.close()
+    assert running() == []
+
+
+def test_where_a_later_file_is_missing_the_earlier_ones_are_closed(backend):
+    put(backend, "key", LARGE)
+    put(backend, "gone", LARGE)
+
+    def join(edit):
+        bucket_id = edit.bucket("bucket").id
+        whole, lost = (edit.current(bucket_id, key) for key in ("key", "gone"))
+        whole.extents += lost.extents
+        whole.size += lost.size
+        whole.sequence = edit.next_sequence()
+        edit.add_object(bucket_id, "whole", whole)
+        return lost.extents[0].id
+
+    backend.store.files.unlink(backend.store.committer.run(join))
+    before = os.listdir("/proc/self/fd")
+    assert code_of(get, backend, "whole") is Code.InternalError
+    assert len(os.listdir("/proc/self/fd")) == len(before)

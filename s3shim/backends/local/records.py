@@ -128,12 +128,10 @@ def key_of(lmdb_key: bytes) -> bytes:
     return lmdb_key[8:-9]
 
 
-def seek_key(bucket_id: int, start: str, longest: int) -> bytes:
+def seek_key(bucket_id: int, start: str) -> bytes:
     """Return the LMDB key from which all object keys from ``start`` on are found.
 
-    No object key holds a NUL or has more than ``longest`` bytes: from such a start on lie the keys
-    above its part before the NUL, or above its first ``longest`` bytes.
+    No object key holds a NUL: from a start that does, the keys above its part before the NUL follow.
     """
-    wanted = start.encode()
-    stem = wanted.partition(b"\0")[0][:longest]
-    return number(bucket_id) + stem + (b"" if len(stem) == len(wanted) else b"\1")
+    stem, nul, _ = start.encode().partition(b"\0")
+    return number(bucket_id) + stem + (b"\1" if nul else b"")

@@ -37,7 +37,6 @@ from s3shim.backends.local.records import (
 from s3shim.checksums import crc64nvme
 from s3shim.errors import Code, S3Error
 from s3shim.model import BucketInfo, ObjectInfo
-from s3shim.names import MAX_KEY_BYTES
 
 TABLES = (b"buckets", b"objects", b"inline", b"refs", b"gc", b"documents", b"state")
 
@@ -111,7 +110,7 @@ class View:
         stem = number(bucket_id)
         previous = b""
         with self.txn.cursor(self.tables.objects) as cursor:
-            if not cursor.set_range(seek_key(bucket_id, start, MAX_KEY_BYTES)):
+            if not cursor.set_range(seek_key(bucket_id, start)):
                 return
             for found, value in cursor:
                 if not found.startswith(stem):
