@@ -71,6 +71,7 @@ class Config:
     graceful_timeout: int
     behind_proxy: bool
     allow_root: bool
+    server_header: str
     frame_options: str | None
     referrer_policy: str | None
     access_key: str | None
@@ -149,6 +150,12 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
+def _header(text: str) -> str:
+    if not re.fullmatch(r"[!-~]([ -~]{0,126}[!-~])?", text):
+        raise ValueError("1 to 128 visible ASCII characters")
+    return text
+
+
 def _access_key(text: str) -> str:
     # SigV4 puts the key into a list that these characters separate.
     if not re.fullmatch(r"[!-~]{3,128}", text) or any(character in text for character in "=,/"):
@@ -190,7 +197,7 @@ SETTINGS = (
     Setting("threads", _count(1, 256), "8", "requests at once in each of them"),
     Setting("credentials", _path, None, "JSON file of access keys; default DATA/credentials.json"),
     Setting("region", _region, "us-east-1", "region of the buckets; any accepts every one in a signature"),
-    Setting("inline_max", _size(0, 2**20), "16KiB", "largest object that is kept in the index itself"),
+    Setting("inline_max", _size(0, 2**20), "64KiB", "largest object that is kept in the index itself"),
     Setting("block_size", _block_size, "1MiB", "bytes under one checksum, verified on each read"),
     Setting("min_part_size", _size(1, 5 * 2**30), "5MiB", "smallest part of a multipart upload but the last"),
     Setting("max_put_size", _size(1, 5 * 2**40), "5GiB", "largest object in a single request"),
@@ -208,6 +215,7 @@ SETTINGS = (
     Setting("graceful_timeout", _count(0, 86400), "90", "seconds that running requests get at a stop"),
     Setting("behind_proxy", _switch, "false", "a proxy in front speaks TLS: no warning about plain HTTP"),
     Setting("allow_root", _switch, "false", "run as root without a warning"),
+    Setting("server_header", _header, "s3shim", "Server on every answer"),
     Setting("frame_options", _choice("DENY", "SAMEORIGIN"), None, "X-Frame-Options on every answer"),
     Setting("referrer_policy", _choice(*_REFERRER_POLICIES), None, "Referrer-Policy on every answer"),
     Setting("access_key", _access_key, None, "fixes the access key; needs the secret", flag=False),

@@ -38,6 +38,7 @@ def create_app(config: Config, backend: Backend | None = None) -> Gateway:
     else:
         service.region = config.region
     gateway = Gateway(backend, Router(backend.capabilities), Authenticator(known, config.region), service)
+    gateway.extra_headers.append(("Server", config.server_header))
     if config.frame_options:
         gateway.extra_headers.append(("X-Frame-Options", config.frame_options))
     if config.referrer_policy:

@@ -112,9 +112,7 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def put_object(
-        self, ref: ObjectRef, body: Body, meta: ObjectMeta, conditions: Conditions
-    ) -> ObjectInfo:
+    def put_object(self, ref: ObjectRef, body: Body, meta: ObjectMeta, conditions: Conditions) -> ObjectInfo:
         """Read the body to its end and make it the object: all or nothing.
 
         If a read raises, nothing is to be seen of it, then or after a restart. The object appears at

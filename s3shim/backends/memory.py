@@ -141,9 +141,7 @@ class MemoryBackend(Backend):
         part = data[start : start + length]
         return ObjectStream(info, start, length, chunks_of((part,) if part else ()))
 
-    def put_object(
-        self, ref: ObjectRef, body: Body, meta: ObjectMeta, conditions: Conditions
-    ) -> ObjectInfo:
+    def put_object(self, ref: ObjectRef, body: Body, meta: ObjectMeta, conditions: Conditions) -> ObjectInfo:
         """See Backend."""
         with self._lock:
             bucket = self._bucket(ref.bucket)

@@ -1,5 +1,7 @@
 """LMDB's reader slots: few, and given back by every call, however it ends."""
 
+from contextlib import ExitStack
+
 import pytest
 
 from s3shim.backends.local.backend import LocalBackend
@@ -12,7 +14,7 @@ from tests.contract.bodies import BytesBody
 @pytest.fixture
 def backend(tmp_path):
     tmp_path.chmod(0o700)
-    opened = LocalBackend(tmp_path, inline_max=1024, readers=8)
+    opened = LocalBackend(tmp_path, inline_max=1024)
     opened.start()
     opened.create_bucket(BucketInfo("bucket", "owner", 0))
     opened.put_object(ObjectRef("bucket", "k"), BytesBody(b"x" * 2000), ObjectMeta(), NO_CONDITIONS)
@@ -35,8 +37,8 @@ def test_failed_calls_whose_errors_live_on_hold_no_reader(backend):
         lambda: backend.put_object(there, BytesBody(b"y"), ObjectMeta(), absent),
         lambda: backend.put_object(there, BytesBody(b"y" * 2000), ObjectMeta(), absent),
     ]
-    kept = []
-    for call in calls * 5:
+    kept = []  # more of them than the 126 slots of a new store
+    for call in calls * 20:
         with pytest.raises(S3Error) as raised:
             call()
         kept.append(raised.value)
@@ -48,3 +50,16 @@ def test_streams_that_are_not_read_hold_no_reader(backend):
     streams = [backend.get_object(ObjectRef("bucket", "k"), None, NO_CONDITIONS) for _ in range(30)]
     for stream in streams:
         stream.chunks.close()
+
+
+def test_more_readers_than_a_new_store_has_slots(tmp_path):
+    tmp_path.chmod(0o700)
+    first = LocalBackend(tmp_path, inline_max=1024)
+    first.start()
+    first.close()
+    second = LocalBackend(tmp_path, inline_max=1024, readers=400)
+    second.start()
+    with ExitStack() as stack:
+        for _ in range(300):
+            stack.enter_context(second.store.index.read())
+    second.close()

@@ -87,9 +87,7 @@ class LocalBackend(Backend):
         """See Backend."""
         return reading.get_object(self.store, ref, byte_range, conditions)
 
-    def put_object(
-        self, ref: ObjectRef, body: Body, meta: ObjectMeta, conditions: Conditions
-    ) -> ObjectInfo:
+    def put_object(self, ref: ObjectRef, body: Body, meta: ObjectMeta, conditions: Conditions) -> ObjectInfo:
         """See Backend."""
         return writing.put_object(self.store, ref, body, meta, conditions)
 
