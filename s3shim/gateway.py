@@ -121,9 +121,9 @@ class _Answer:
             began = time.perf_counter()
             try:
                 chunk = next(chunks, None)
-            except S3Error as error:
+            except Exception as error:
                 # The head is out: all that is left is to end the connection before the stated length.
-                self.failure = error.code
+                self.failure = error.code if isinstance(error, S3Error) else Code.InternalError
                 raise
             finally:
                 self.backend_seconds += time.perf_counter() - began
