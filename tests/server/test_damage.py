@@ -4,6 +4,7 @@ import http.client
 import os
 
 import pytest
+
 from tests.server.process import serve
 from tests.wire.client import LiveClient
 

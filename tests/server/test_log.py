@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+
 from tests.server.process import serve
 from tests.wire.client import LiveClient
 

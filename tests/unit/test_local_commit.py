@@ -14,16 +14,14 @@ from s3shim.backends.local.index import Index
 from s3shim.errors import Code, S3Error
 from s3shim.model import BucketInfo, ListQuery
 from tests.contract.bodies import code_of, put
+from tests.unit.stores import started
 
 
 @pytest.fixture
 def backend(tmp_path):
     """A started store with an empty bucket."""
-    backend = LocalBackend(tmp_path / "store")
-    backend.start()
-    backend.create_bucket(BucketInfo("bucket", "main", 1))
-    yield backend
-    backend.close()
+    with started(tmp_path / "store") as backend:
+        yield backend
 
 
 def test_16_writers_share_commits(backend):

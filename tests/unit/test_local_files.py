@@ -6,36 +6,17 @@ import resource
 
 import pytest
 
-from s3shim.backends.local import LocalBackend
 from s3shim.conditions import NO_CONDITIONS, Conditions, ETagList
 from s3shim.errors import Code, S3Error
-from s3shim.model import BucketInfo, ObjectRef
 from tests.contract.bodies import BytesBody, code_of, get, put
-
-BLOCK = 4096
-KEY = ObjectRef("bucket", "key")
-DATA = bytes(range(251)) * 60  # four blocks, with a period that is not theirs
+from tests.unit.stores import BLOCK, DATA, KEY, files_of, only_file, started
 
 
 @pytest.fixture
 def backend(tmp_path):
     """A store whose objects above 1,000 bytes are files."""
-    backend = LocalBackend(tmp_path / "store", inline_max=1000, block_size=BLOCK, reserve=0)
-    backend.start()
-    backend.create_bucket(BucketInfo("bucket", "main", 1))
-    yield backend
-    backend.close()
-
-
-def files_of(tmp_path):
-    """Return the files below blobs/, whatever their names."""
-    return [path for path in (tmp_path / "store" / "blobs").rglob("*") if path.is_file()]
-
-
-def only_file(tmp_path):
-    (path,) = files_of(tmp_path)
-    path.chmod(0o600)
-    return path
+    with started(tmp_path / "store", inline_max=1000, block_size=BLOCK, reserve=0) as backend:
+        yield backend
 
 
 def descriptors():

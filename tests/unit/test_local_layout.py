@@ -8,8 +8,8 @@ import lmdb
 import pytest
 
 from s3shim.backends.local import LocalBackend, StoreRefused, lock, prepare, sweep
-from s3shim.model import BucketInfo
 from tests.contract.bodies import get, put
+from tests.unit.stores import started
 
 LARGE = bytes(range(250)) * 400
 
@@ -23,11 +23,8 @@ def root(tmp_path):
 @pytest.fixture
 def backend(root):
     """A started store with an empty bucket."""
-    backend = LocalBackend(root, inline_max=1000)
-    backend.start()
-    backend.create_bucket(BucketInfo("bucket", "main", 1))
-    yield backend
-    backend.close()
+    with started(root, inline_max=1000) as backend:
+        yield backend
 
 
 def blobs(root):
@@ -93,11 +90,11 @@ def refused(call, *args):
     return text
 
 
-def started(root):
+def start_only(root):
     LocalBackend(root).start()
 
 
-@pytest.mark.parametrize("call", [prepare, started])
+@pytest.mark.parametrize("call", [prepare, start_only])
 @pytest.mark.parametrize(
     ("change", "text"),
     [
@@ -117,7 +114,7 @@ def test_another_version_is_refused(root, call, change, text):
     assert not list((root / "meta").glob("*.new"))
 
 
-@pytest.mark.parametrize("call", [prepare, started])
+@pytest.mark.parametrize("call", [prepare, start_only])
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"1", b"\xff\xfe"])
 def test_a_version_file_that_is_none_is_refused(root, call, content):
     prepare(root)
@@ -129,7 +126,7 @@ def test_a_store_with_buckets_that_lost_its_version_is_refused(root, backend):
     backend.close()
     (root / "VERSION").unlink()
     assert "holds buckets but its VERSION file is missing" in refused(prepare, root)
-    assert "holds buckets but its VERSION file is missing" in refused(started, root)
+    assert "holds buckets but its VERSION file is missing" in refused(start_only, root)
 
 
 def test_an_index_of_the_other_engine_is_refused(root):
@@ -139,7 +136,7 @@ def test_an_index_of_the_other_engine_is_refused(root):
     env = lmdb.open(str(root / "meta"), lib_version=0)
     env.close()
     assert "the index cannot be opened" in refused(prepare, root)
-    assert "the index cannot be opened" in refused(started, root)
+    assert "the index cannot be opened" in refused(start_only, root)
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 8192, bytes(range(256)) * 64])
@@ -147,7 +144,7 @@ def test_a_ruined_index_is_refused(root, content):
     prepare(root)
     (root / "meta" / "data.mdb").write_bytes(content)
     assert "the index cannot be" in refused(prepare, root)
-    assert "the index cannot be" in refused(started, root)
+    assert "the index cannot be" in refused(start_only, root)
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o702, 0o777])
@@ -170,7 +167,7 @@ def test_a_file_in_place_of_the_directory_is_refused(root):
 
 
 def test_one_process_opens_a_store_once(root, backend):
-    assert "already open in this process" in refused(started, root)
+    assert "already open in this process" in refused(start_only, root)
     put(backend, "key", b"data")
 
 

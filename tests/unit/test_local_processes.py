@@ -9,8 +9,9 @@ import pytest
 
 from s3shim.backends.local import LocalBackend
 from s3shim.conditions import Conditions, ETagList
-from s3shim.model import BucketInfo, ListQuery, ObjectMeta, ObjectRef
+from s3shim.model import ListQuery, ObjectMeta, ObjectRef
 from tests.contract.bodies import BytesBody, code_of, get, put
+from tests.unit.stores import started
 
 
 @pytest.fixture
@@ -22,11 +23,8 @@ def root(tmp_path):
 @pytest.fixture
 def backend(root):
     """A started store with an empty bucket, its map as small as that of the other processes."""
-    backend = LocalBackend(root, inline_max=40_000, map_size=1 << 20)
-    backend.start()
-    backend.create_bucket(BucketInfo("bucket", "main", 1))
-    yield backend
-    backend.close()
+    with started(root, inline_max=40_000, map_size=1 << 20) as backend:
+        yield backend
 
 
 FORKED = """

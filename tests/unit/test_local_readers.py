@@ -7,19 +7,17 @@ import pytest
 from s3shim.backends.local.backend import LocalBackend
 from s3shim.conditions import NO_CONDITIONS, Conditions, ETagList
 from s3shim.errors import S3Error
-from s3shim.model import BucketInfo, ListQuery, ObjectMeta, ObjectRef
+from s3shim.model import ListQuery, ObjectMeta, ObjectRef
 from tests.contract.bodies import BytesBody
+from tests.unit.stores import started
 
 
 @pytest.fixture
 def backend(tmp_path):
     tmp_path.chmod(0o700)
-    opened = LocalBackend(tmp_path, inline_max=1024)
-    opened.start()
-    opened.create_bucket(BucketInfo("bucket", "owner", 0))
-    opened.put_object(ObjectRef("bucket", "k"), BytesBody(b"x" * 2000), ObjectMeta(), NO_CONDITIONS)
-    yield opened
-    opened.close()
+    with started(tmp_path, inline_max=1024) as opened:
+        opened.put_object(ObjectRef("bucket", "k"), BytesBody(b"x" * 2000), ObjectMeta(), NO_CONDITIONS)
+        yield opened
 
 
 def test_failed_calls_whose_errors_live_on_hold_no_reader(backend):

@@ -16,6 +16,7 @@ from s3shim.errors import Code
 from s3shim.model import BucketInfo, ObjectRef
 from s3shim.ranges import ByteRange
 from tests.contract.bodies import code_of, get, put
+from tests.unit.stores import started
 
 HOUR = 3_600_000
 LARGE = bytes(range(250)) * 400
@@ -47,11 +48,8 @@ def clock():
 @pytest.fixture
 def backend(root, clock):
     """A started store with an empty bucket."""
-    backend = LocalBackend(root, inline_max=1000, clock=clock, reserve=0)
-    backend.start()
-    backend.create_bucket(BucketInfo("bucket", "main", 1))
-    yield backend
-    backend.close()
+    with started(root, inline_max=1000, clock=clock, reserve=0) as backend:
+        yield backend
 
 
 def blobs(root):
