@@ -80,7 +80,7 @@ def test_reads_during_overwrites_are_whole(server, client):
     def read(_):
         mine = fresh(server, client)
         seen = []
-        for _ in range(50):
+        for _ in range(250):
             answer = mine.request("GET", "/races/replaced")
             assert answer.status == 200
             digest = hashlib.md5(answer.body).hexdigest()
@@ -96,7 +96,7 @@ def test_reads_during_overwrites_are_whole(server, client):
             turn += 1
             assert client.request("PUT", "/races/replaced", body=bodies[turn % 4]).status == 200
     seen = [digest for reader in readers for digest in reader.result()]
-    assert len(seen) == 200
+    assert len(seen) == 1000
     assert set(seen) <= known
     assert len(set(seen)) > 1
 
