@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INPUTS := setup.cfg pyproject.toml s3shim/__init__.py
 
-.PHONY: serve test check docs clean
+.PHONY: serve test check conformance model docs clean
 
 serve: .venv/serve.stamp
 	@exec $(BIN)/s3shim serve $(if $(LISTEN),--listen "$(LISTEN)") $(if $(DATA),--data "$(DATA)")
@@ -18,6 +18,15 @@ check: .venv/check.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_house.py
+
+# Needs rclone, s3cmd and git, and for s3tests a checkout of ceph/s3-tests: see docs/conformance.md.
+conformance: .venv/conformance.stamp
+	$(BIN)/python -m conformance $(if $(SUITE),--only $(SUITE)) $(if $(CASE),--case "$(CASE)") \
+		$(if $(S3TESTS),--s3-tests "$(S3TESTS)") $(if $(SIZE),--size $(SIZE)) $(if $(UPDATE),--update)
+
+model: .venv/test.stamp
+	$(BIN)/python conformance/model/extract.py > s3shim/data/operations.json.new
+	mv s3shim/data/operations.json.new s3shim/data/operations.json
 
 docs: .venv/serve.stamp
 	$(BIN)/python -m s3shim.routes.docs > docs/operations.md
@@ -42,3 +51,7 @@ $(BIN)/python:
 .venv/check.stamp: $(INPUTS) | $(BIN)/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,check]'
 	@touch .venv/serve.stamp .venv/test.stamp $@
+
+.venv/conformance.stamp: $(INPUTS) | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[conformance]'
+	@touch .venv/serve.stamp $@

@@ -10,9 +10,10 @@ import hashlib
 import zlib
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from awscrt.checksums import combine_crc32, combine_crc32c, combine_crc64nvme
 from awscrt.checksums import crc32c as _crc32c
 from awscrt.checksums import crc64nvme as _crc64nvme
 
@@ -60,6 +61,18 @@ def new(algorithm: str) -> Hasher:
 def crc64nvme(data: bytes | memoryview, previous: int = 0) -> int:
     """Return the CRC-64/NVME of ``data``, continued from ``previous``."""
     return int(_crc64nvme(data, previous))
+
+
+_COMBINE = {"crc32": combine_crc32, "crc32c": combine_crc32c, "crc64nvme": combine_crc64nvme}
+
+
+def combine(algorithm: str, parts: Iterable[tuple[bytes, int]]) -> bytes:
+    """Return the CRC of bytes whose parts have these (digest, size); ``algorithm`` is one of the CRCs."""
+    function = _COMBINE[algorithm]
+    whole = 0
+    for digest, size in parts:
+        whole = function(whole, int.from_bytes(digest, "big"), size)
+    return int(whole).to_bytes(SIZES[algorithm], "big")
 
 
 def encode(digest: bytes) -> str:

@@ -66,6 +66,16 @@ def check_read(conditions: Conditions, info: ObjectInfo) -> None:
         raise S3Error(Code.NotModified, info=info)
 
 
+def check_copy(conditions: Conditions, info: ObjectInfo) -> None:
+    """Raise PreconditionFailed where the source of a copy does not meet the x-amz-copy-source-if-*."""
+    try:
+        check_read(conditions, info)
+    except S3Error as error:
+        if error.code is Code.NotModified:
+            raise S3Error(Code.PreconditionFailed) from None
+        raise
+
+
 def range_applies(conditions: Conditions, info: ObjectInfo) -> bool:
     """Whether If-Range lets the Range header count (RFC 9110, 13.1.5)."""
     wanted = conditions.if_range

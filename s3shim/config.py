@@ -62,6 +62,8 @@ class Config:
     block_size: int
     min_part_size: int
     max_put_size: int
+    grace: int
+    upload_expiry: int
     log_format: str
     log_level: str
     header_timeout: float
@@ -201,6 +203,13 @@ SETTINGS = (
     Setting("block_size", _block_size, "1MiB", "bytes under one checksum, verified on each read"),
     Setting("min_part_size", _size(1, 5 * 2**30), "5MiB", "smallest part of a multipart upload but the last"),
     Setting("max_put_size", _size(1, 5 * 2**40), "5GiB", "largest object in a single request"),
+    Setting("grace", _count(0, 10**8), "3600", "seconds until the files of what was replaced are unlinked"),
+    Setting(
+        "upload_expiry",
+        _count(0, 10**9),
+        "604800",
+        "seconds until an abandoned multipart upload is aborted; 0 is never",
+    ),
     Setting("log_format", _choice("logfmt", "json"), "logfmt", "logfmt or json, to standard error"),
     Setting(
         "log_level",

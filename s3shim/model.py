@@ -64,7 +64,11 @@ class ObjectMeta:
 
 @dataclass(slots=True)
 class ObjectInfo:
-    """An object version as stored. ``checksums`` maps an algorithm (crc32, ...) to base64."""
+    """An object version as stored.
+
+    ``checksums`` maps an algorithm (crc32, ...) to base64, with ``-N`` behind it where ``checksum_type``
+    is COMPOSITE. ``parts_count`` is 0 for an object that was not uploaded in parts.
+    """
 
     key: str
     size: int
@@ -73,6 +77,58 @@ class ObjectInfo:
     meta: ObjectMeta
     checksums: dict[str, str]
     version_id: str = NULL_VERSION
+    checksum_type: str = "FULL_OBJECT"
+    parts_count: int = 0
+
+
+@dataclass(slots=True)
+class UploadRef:
+    """Names one multipart upload; bucket and key must be its own."""
+
+    bucket: str
+    key: str
+    upload_id: str
+
+
+@dataclass(slots=True)
+class UploadInfo:
+    """A multipart upload under way.
+
+    ``initiator`` is an account. ``checksum_algorithm`` None means that the client asked for none.
+    """
+
+    key: str
+    upload_id: str
+    initiated: int
+    initiator: str
+    meta: ObjectMeta
+    checksum_algorithm: str | None = None
+    checksum_type: str = "FULL_OBJECT"
+
+
+@dataclass(slots=True)
+class PartInfo:
+    """An uploaded part. ``checksums`` as in ObjectInfo, empty for one that was copied."""
+
+    part_number: int
+    size: int
+    etag: str
+    last_modified: int
+    checksums: dict[str, str]
+
+
+@dataclass(slots=True)
+class UploadQuery:
+    """Which uploads to list: those after (``key_marker``, ``upload_id_marker``), exclusive.
+
+    Without ``upload_id_marker`` all uploads of ``key_marker`` are passed over.
+    """
+
+    prefix: str = ""
+    delimiter: str = ""
+    key_marker: str = ""
+    upload_id_marker: str = ""
+    max_uploads: int = 1000
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from hmac import new as hmac_new
 from typing import TypeVar
 
 from s3shim.errors import Code, S3Error
-from s3shim.model import ListQuery, Page
+from s3shim.model import ListQuery, Page, UploadQuery
 
 T = TypeVar("T")
 
@@ -41,11 +41,17 @@ def after_prefix(prefix: str) -> str | None:
 
 
 def common_prefix(key: str, query: ListQuery) -> str | None:
-    """Return the common prefix that ``key`` is rolled up into, or None."""
+    """Return the common prefix that ``key`` is rolled up into, or None.
+
+    What follows a NUL is no longer the key (``upload_position``) and is not rolled up.
+    """
     if not query.delimiter:
         return None
     end = key.find(query.delimiter, len(query.prefix))
-    return None if end < 0 else key[: end + len(query.delimiter)]
+    if end < 0:
+        return None
+    group = key[: end + len(query.delimiter)]
+    return None if "\0" in group else group
 
 
 def list_page(seek: Seek[T], query: ListQuery) -> Page[T]:
@@ -84,6 +90,29 @@ def list_page(seek: Seek[T], query: ListQuery) -> Page[T]:
             following = after_prefix(group)
             break
         start = following
+    return page
+
+
+def upload_position(key: str, upload_id: str) -> str:
+    """Return what sorts uploads by key, then by initiation; no key holds a NUL."""
+    return f"{key}\0{upload_id}"
+
+
+def list_uploads_page(seek: Seek[T], query: UploadQuery) -> Page[T]:
+    """Return one page of multipart uploads; ``seek`` yields their ``upload_position`` in order.
+
+    ``next_marker`` is the key of the last upload, or the last common prefix.
+    """
+    marker, nul, _ = query.key_marker.partition("\0")
+    plain = ListQuery(query.prefix, query.delimiter, marker, query.max_uploads)
+    if "\0" in query.prefix:
+        return Page([], [])
+    if marker and common_prefix(marker, plain) != marker:
+        upload_id = _LAST if nul else query.upload_id_marker or _LAST
+        plain.marker = upload_position(marker, upload_id)
+    page = list_page(seek, plain)
+    if page.next_marker is not None:
+        page.next_marker = page.next_marker.partition("\0")[0]
     return page
 
 

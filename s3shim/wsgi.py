@@ -30,9 +30,13 @@ def create_app(config: Config, backend: Backend | None = None) -> Gateway:
             inline_max=config.inline_max,
             block_size=config.block_size,
             readers=config.workers * config.threads * 2 + 32,
+            grace=config.grace,
+            upload_expiry=config.upload_expiry,
         )
     backend.start()
-    service = Service(token_key=known.token_key, max_put_size=config.max_put_size)
+    service = Service(
+        token_key=known.token_key, max_put_size=config.max_put_size, min_part_size=config.min_part_size
+    )
     if config.region == _ANY_REGION:
         service.any_region = True
     else:

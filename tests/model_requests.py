@@ -22,23 +22,31 @@ def target_of(
     query: Iterable[tuple[str, str]] = (),
     bucket: str = "a-bucket",
     key: str = "key",
+    upload_id: str = "1",
 ) -> str:
-    """Return the request target that means ``operation``, with more ``query`` items."""
+    """Return the request target that means ``operation``, with more ``query`` items.
+
+    An item of ``query`` stands instead of the one that the operation needs by that name.
+    """
+    query = list(query)
     items = dict(operation.literals)
     if operation.selector:
-        items.setdefault(operation.selector, "1")
+        items.setdefault(operation.selector, upload_id if operation.selector == "uploadId" else "1")
+        if operation.selector == "uploadId" and "PartNumber" in operation.members:
+            items["partNumber"] = "1"
     if operation.choice and operation.choice.query:
         items[operation.choice.query] = "1"
-    pairs = [*items.items(), *query]
+    given = {name for name, _ in query}
+    pairs = [item for item in items.items() if item[0] not in given] + query
     text = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs)
     path = operation.path.replace("{Bucket}", bucket).replace("{Key+}", key)
     return f"{path}?{text}" if text else path
 
 
-def headers_of(operation: ModelOperation) -> list[tuple[str, str]]:
-    """Return the headers that ``operation`` needs to be told from its twins."""
+def headers_of(operation: ModelOperation, source: str = "/a-bucket/key") -> list[tuple[str, str]]:
+    """Return the headers that ``operation`` needs to be told from its twins: a copy names its ``source``."""
     if operation.choice and operation.choice.header:
-        return [(operation.choice.header, "/a-bucket/key")]
+        return [(operation.choice.header, source)]
     return []
 
 

@@ -28,5 +28,14 @@ def authorize(request: S3Request, backend: Backend, action: str) -> None:
     owner = account
     if action != "s3:CreateBucket":
         owner = backend.head_bucket(request.bucket).owner
-    if owner != account or request.headers.get("x-amz-expected-bucket-owner", owner) != owner:
+    _check_owner(request, owner, "x-amz-expected-bucket-owner")
+
+    def authorize_source(action: str, bucket: str) -> None:
+        _check_owner(request, backend.head_bucket(bucket).owner, "x-amz-source-expected-bucket-owner")
+
+    request.authorize = authorize_source
+
+
+def _check_owner(request: S3Request, owner: str, header: str) -> None:
+    if owner != request.identity.account or request.headers.get(header, owner) != owner:
         raise S3Error(Code.AccessDenied)

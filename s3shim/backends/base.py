@@ -19,7 +19,9 @@ from abc import ABC, abstractmethod
 from enum import Flag, auto
 from typing import ClassVar
 
-from s3shim.conditions import Conditions
+from s3shim.conditions import NO_CONDITIONS, Conditions
+from s3shim.copying import Copy as Copy
+from s3shim.errors import Code, S3Error
 from s3shim.model import (
     Body,
     BucketInfo,
@@ -30,7 +32,12 @@ from s3shim.model import (
     ObjectRef,
     ObjectStream,
     Page,
+    PartInfo,
+    UploadInfo,
+    UploadQuery,
+    UploadRef,
 )
+from s3shim.multipart import Completion
 from s3shim.ranges import ByteRange
 
 
@@ -136,3 +143,100 @@ class Backend(ABC):
     @abstractmethod
     def put_document(self, bucket: str, name: str, document: bytes | None) -> None:
         """Keep a document byte for byte, never interpreted; None removes it."""
+
+    # -- copies, tags, many at once -----------------------------------------------------------
+
+    @abstractmethod
+    def put_object_tags(self, ref: ObjectRef, tags: dict[str, str]) -> None:
+        """Replace the object's tags, nothing else of it: Last-Modified and ETag stay.
+
+        Raises NoSuchKey, NoSuchVersion.
+        """
+
+    @abstractmethod
+    def copy_object(self, copy: Copy, target: ObjectRef, conditions: Conditions) -> ObjectInfo:
+        """Make the source's bytes the object ``target`` as well: all or nothing, at once, durable.
+
+        The source is read and its conditions are checked at the same instant at which the target
+        appears. ETag, checksums and parts are those of the source. Source and target may be the same.
+        Raises NoSuchKey and NoSuchVersion for the source, PreconditionFailed, and what
+        ``conditions.check_write`` raises for the target.
+        """
+
+    def delete_objects(self, bucket: str, refs: list[ObjectRef]) -> list[Deleted | S3Error]:
+        """Remove the objects, each for itself; return the outcomes in the order of ``refs``.
+
+        Raises NoSuchBucket.
+        """
+        self.head_bucket(bucket)
+        outcomes: list[Deleted | S3Error] = []
+        for ref in refs:
+            try:
+                outcomes.append(self.delete_object(ref, NO_CONDITIONS))
+            except S3Error as error:
+                outcomes.append(error)
+        return outcomes
+
+    # -- MULTIPART ----------------------------------------------------------------------------
+    # An upload that is not known under its bucket, key and id is NoSuchUpload. Parts are never
+    # listed as objects. Deleting a bucket aborts its uploads.
+
+    def create_multipart_upload(self, bucket: str, upload: UploadInfo) -> UploadInfo:
+        """Begin an upload in ``bucket``; return ``upload`` with its id and time filled in.
+
+        Ids cannot be guessed (128 random bits), are ASCII, and sort by initiation.
+        """
+        raise not_implemented("CreateMultipartUpload")
+
+    def head_multipart_upload(self, upload: UploadRef) -> UploadInfo:
+        """Return the upload."""
+        raise not_implemented("UploadPart")
+
+    def upload_part(self, upload: UploadRef, part_number: int, body: Body) -> PartInfo:
+        """Read the body to its end and make it part ``part_number``: all or nothing, durable.
+
+        The last part of a number that was finished counts; the bytes of the one before are freed.
+        """
+        raise not_implemented("UploadPart")
+
+    def upload_part_copy(
+        self, upload: UploadRef, part_number: int, copy: Copy, byte_range: ByteRange | None
+    ) -> PartInfo:
+        """Make the source's bytes, or the range of them, part ``part_number``; no byte is copied.
+
+        Raises as copy_object, and InvalidRange for a range that is not whole within the source. The
+        ETag of a part of another object says which bytes they are, it is not their MD5.
+        """
+        raise not_implemented("UploadPartCopy")
+
+    def complete_multipart_upload(
+        self, upload: UploadRef, completion: Completion, conditions: Conditions
+    ) -> ObjectInfo:
+        """Make the listed parts the object: all or nothing, at once, once; no byte is copied.
+
+        Raises what ``multipart.assemble`` and ``conditions.check_write`` raise; the upload is then as it
+        was. Parts that are not listed are freed. For 24 hours the same completion again gives the same
+        answer and does nothing; another one is NoSuchUpload.
+        """
+        raise not_implemented("CompleteMultipartUpload")
+
+    def abort_multipart_upload(self, upload: UploadRef) -> None:
+        """End the upload and free its parts."""
+        raise not_implemented("AbortMultipartUpload")
+
+    def list_parts(self, upload: UploadRef, marker: int, max_parts: int) -> tuple[UploadInfo, list[PartInfo]]:
+        """Return the upload and up to ``max_parts`` parts above number ``marker``, ascending."""
+        raise not_implemented("ListParts")
+
+    def list_multipart_uploads(self, bucket: str, query: UploadQuery) -> Page[UploadInfo]:
+        """Return one page of the uploads under way, by key, then by initiation."""
+        raise not_implemented("ListMultipartUploads")
+
+    def expire_multipart_uploads(self, before: int) -> int:
+        """Abort the uploads that were initiated before a time (ms); return how many."""
+        raise not_implemented("AbortMultipartUpload")
+
+
+def not_implemented(operation: str) -> S3Error:
+    """Return the answer of a backend to what it does not promise."""
+    return S3Error(Code.NotImplemented, f"{operation} is not implemented by this storage.")

@@ -5,57 +5,113 @@ Nothing survives the process. ``close`` and a new ``start`` keep what was stored
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import count
 from threading import Lock
 from typing import ClassVar
 
-from s3shim.backends.base import Backend, Capability
-from s3shim.conditions import Conditions, check_read, check_write, range_applies
+from s3shim.backends.base import Backend, Capability, Copy
+from s3shim.conditions import Conditions, check_copy, check_read, check_write, range_applies
 from s3shim.errors import Code, S3Error
 from s3shim.model import (
     NULL_VERSION,
     Body,
     BucketInfo,
     Deleted,
+    Digests,
     ListQuery,
     ObjectInfo,
     ObjectMeta,
     ObjectRef,
     ObjectStream,
     Page,
+    PartInfo,
+    UploadInfo,
+    UploadQuery,
+    UploadRef,
     chunks_of,
 )
-from s3shim.paging import list_page
+from s3shim.multipart import Completion, assemble
+from s3shim.paging import list_page, list_uploads_page, upload_position
 from s3shim.ranges import ByteRange
 
 _READ = 1 << 20
+_REPLAY_MS = 24 * 3600 * 1000
+
+
+@dataclass(slots=True)
+class _Upload:
+    info: UploadInfo
+    parts: dict[int, tuple[PartInfo, bytes]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Completed:
+    fingerprint: str
+    info: ObjectInfo
 
 
 class _Bucket:
-    __slots__ = ("documents", "info", "keys", "objects")
+    """Uploads, under way and completed, are found by their ``upload_position``."""
+
+    __slots__ = ("completed", "documents", "info", "keys", "objects", "uploads")
 
     def __init__(self, info: BucketInfo) -> None:
         self.info = info
         self.objects: dict[str, tuple[ObjectInfo, bytes]] = {}
         self.keys: list[str] = []
         self.documents: dict[str, bytes] = {}
+        self.uploads: dict[str, _Upload] = {}
+        self.completed: dict[str, _Completed] = {}
 
     def seek(self, start: str) -> Iterator[tuple[str, Callable[[], ObjectInfo]]]:
         for key in self.keys[bisect_left(self.keys, start) :]:
             info = self.objects[key][0]
             yield key, lambda info=info: info  # type: ignore[misc]
 
+    def seek_upload(self, start: str) -> Iterator[tuple[str, Callable[[], UploadInfo]]]:
+        positions = sorted(self.uploads)
+        for position in positions[bisect_left(positions, start) :]:
+            info = self.uploads[position].info
+            yield position, lambda info=info: info  # type: ignore[misc]
+
+    def find(self, ref: ObjectRef) -> tuple[ObjectInfo, bytes]:
+        if ref.version_id not in (None, NULL_VERSION):
+            raise S3Error(Code.NoSuchVersion, Key=ref.key, VersionId=ref.version_id)
+        try:
+            return self.objects[ref.key]
+        except KeyError:
+            raise S3Error(Code.NoSuchKey, Key=ref.key) from None
+
+    def upload(self, ref: UploadRef) -> _Upload:
+        try:
+            return self.uploads[upload_position(ref.key, ref.upload_id)]
+        except KeyError:
+            raise S3Error(Code.NoSuchUpload, UploadId=ref.upload_id) from None
+
+    def place(self, info: ObjectInfo, data: bytes, conditions: Conditions) -> None:
+        """Make ``data`` the object, or raise what ``conditions.check_write`` raises."""
+        current = self.objects.get(info.key)
+        check_write(conditions, current[0] if current else None)
+        self.objects[info.key] = info, data
+        if current is None:
+            insort(self.keys, info.key)
+
 
 class MemoryBackend(Backend):
     """A dict of buckets under one lock."""
 
-    capabilities: ClassVar[Capability] = Capability.CONDITIONAL_WRITE
+    capabilities: ClassVar[Capability] = Capability.CONDITIONAL_WRITE | Capability.MULTIPART
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._buckets: dict[str, _Bucket] = {}
+        self._upload_numbers = count(1)
         self._open = False
 
     def start(self) -> None:
@@ -115,13 +171,7 @@ class MemoryBackend(Backend):
 
     def _find(self, ref: ObjectRef) -> tuple[ObjectInfo, bytes]:
         with self._lock:
-            bucket = self._bucket(ref.bucket)
-            if ref.version_id not in (None, NULL_VERSION):
-                raise S3Error(Code.NoSuchVersion, Key=ref.key, VersionId=ref.version_id)
-            try:
-                return bucket.objects[ref.key]
-            except KeyError:
-                raise S3Error(Code.NoSuchKey, Key=ref.key) from None
+            return self._bucket(ref.bucket).find(ref)
 
     def head_object(self, ref: ObjectRef, conditions: Conditions) -> ObjectInfo:
         """See Backend."""
@@ -145,21 +195,12 @@ class MemoryBackend(Backend):
         """See Backend."""
         with self._lock:
             bucket = self._bucket(ref.bucket)
-        parts = list(iter(lambda: body.read(_READ), b""))
-        data = b"".join(parts)
-        if body.length is not None and body.length != len(data):
-            raise S3Error(Code.IncompleteBody)
-        digests = body.digests
-        now = time.time_ns() // 1_000_000
-        info = ObjectInfo(ref.key, len(data), digests.md5, now, meta, digests.checksums)
+        data, digests = _read(body)
+        info = ObjectInfo(ref.key, len(data), digests.md5, _now(), meta, digests.checksums)
         with self._lock:
             if self._bucket(ref.bucket) is not bucket:
                 raise S3Error(Code.NoSuchBucket, BucketName=ref.bucket)
-            current = bucket.objects.get(ref.key)
-            check_write(conditions, current[0] if current else None)
-            bucket.objects[ref.key] = info, data
-            if current is None:
-                insort(bucket.keys, ref.key)
+            bucket.place(info, data, conditions)
         return info
 
     def delete_object(self, ref: ObjectRef, conditions: Conditions) -> Deleted:
@@ -187,3 +228,146 @@ class MemoryBackend(Backend):
                 documents.pop(name, None)
             else:
                 documents[name] = document
+
+    def put_object_tags(self, ref: ObjectRef, tags: dict[str, str]) -> None:
+        """See Backend."""
+        with self._lock:
+            bucket = self._bucket(ref.bucket)
+            info, data = bucket.find(ref)
+            bucket.objects[ref.key] = replace(info, meta=replace(info.meta, tags=tags)), data
+
+    def copy_object(self, copy: Copy, target: ObjectRef, conditions: Conditions) -> ObjectInfo:
+        """See Backend."""
+        with self._lock:
+            bucket = self._bucket(target.bucket)
+            source, data = self._bucket(copy.source.bucket).find(copy.source)
+            check_copy(copy.conditions, source)
+            meta = replace(
+                source.meta if copy.meta is None else copy.meta,
+                tags=source.meta.tags if copy.tags is None else copy.tags,
+            )
+            info = replace(source, key=target.key, last_modified=_now(), meta=meta)
+            bucket.place(info, data, conditions)
+        return info
+
+    def _upload(self, ref: UploadRef) -> _Upload:
+        return self._bucket(ref.bucket).upload(ref)
+
+    def create_multipart_upload(self, bucket: str, upload: UploadInfo) -> UploadInfo:
+        """See Backend."""
+        with self._lock:
+            found = self._bucket(bucket)
+            upload_id = f"{next(self._upload_numbers):016x}{os.urandom(16).hex()}"
+            info = replace(upload, upload_id=upload_id, initiated=_now())
+            found.uploads[upload_position(info.key, upload_id)] = _Upload(info)
+        return info
+
+    def head_multipart_upload(self, upload: UploadRef) -> UploadInfo:
+        """See Backend."""
+        with self._lock:
+            return self._upload(upload).info
+
+    def upload_part(self, upload: UploadRef, part_number: int, body: Body) -> PartInfo:
+        """See Backend."""
+        self.head_multipart_upload(upload)
+        data, digests = _read(body)
+        part = PartInfo(part_number, len(data), digests.md5, _now(), digests.checksums)
+        with self._lock:
+            self._upload(upload).parts[part_number] = part, data
+        return part
+
+    def upload_part_copy(
+        self, upload: UploadRef, part_number: int, copy: Copy, byte_range: ByteRange | None
+    ) -> PartInfo:
+        """See Backend."""
+        with self._lock:
+            found = self._upload(upload)
+            source, data = self._bucket(copy.source.bucket).find(copy.source)
+            check_copy(copy.conditions, source)
+            if byte_range is not None:
+                start, length = byte_range.resolve(source.size)
+                if byte_range.first is not None and (byte_range.last or 0) >= source.size:
+                    raise S3Error(Code.InvalidRange, ActualObjectSize=source.size)
+                data = data[start : start + length]
+            etag = source.etag
+            if source.parts_count or len(data) != source.size:
+                description = f"{source.etag} {byte_range}"
+                etag = hashlib.md5(description.encode(), usedforsecurity=False).hexdigest()
+            part = PartInfo(part_number, len(data), etag, _now(), {})
+            found.parts[part_number] = part, data
+        return part
+
+    def complete_multipart_upload(
+        self, upload: UploadRef, completion: Completion, conditions: Conditions
+    ) -> ObjectInfo:
+        """See Backend."""
+        with self._lock:
+            bucket = self._bucket(upload.bucket)
+            position = upload_position(upload.key, upload.upload_id)
+            now = _now()
+            done = bucket.completed.get(position)
+            if (
+                done is not None
+                and done.fingerprint == completion.fingerprint
+                and now - done.info.last_modified < _REPLAY_MS
+            ):
+                return done.info
+            found = bucket.upload(upload)
+            whole = assemble(found.info, {n: part for n, (part, _) in found.parts.items()}, completion)
+            info = ObjectInfo(
+                upload.key,
+                whole.size,
+                whole.etag,
+                now,
+                found.info.meta,
+                whole.checksums,
+                checksum_type=whole.checksum_type,
+                parts_count=len(whole.parts),
+            )
+            data = b"".join(found.parts[part.part_number][1] for part in whole.parts)
+            bucket.place(info, data, conditions)
+            del bucket.uploads[position]
+            bucket.completed[position] = _Completed(completion.fingerprint, info)
+        return info
+
+    def abort_multipart_upload(self, upload: UploadRef) -> None:
+        """See Backend."""
+        with self._lock:
+            self._upload(upload)
+            del self._bucket(upload.bucket).uploads[upload_position(upload.key, upload.upload_id)]
+
+    def list_parts(self, upload: UploadRef, marker: int, max_parts: int) -> tuple[UploadInfo, list[PartInfo]]:
+        """See Backend."""
+        with self._lock:
+            found = self._upload(upload)
+            numbers = sorted(number for number in found.parts if number > marker)
+            return found.info, [found.parts[number][0] for number in numbers[:max_parts]]
+
+    def list_multipart_uploads(self, bucket: str, query: UploadQuery) -> Page[UploadInfo]:
+        """See Backend."""
+        with self._lock:
+            return list_uploads_page(self._bucket(bucket).seek_upload, query)
+
+    def expire_multipart_uploads(self, before: int) -> int:
+        """See Backend."""
+        self.check()
+        expired = 0
+        with self._lock:
+            for bucket in self._buckets.values():
+                old = [at for at, upload in bucket.uploads.items() if upload.info.initiated < before]
+                for position in old:
+                    del bucket.uploads[position]
+                expired += len(old)
+        return expired
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _read(body: Body) -> tuple[bytes, Digests]:
+    """Return the whole body and its digests."""
+    data = b"".join(iter(lambda: body.read(_READ), b""))
+    if body.length is not None and body.length != len(data):
+        raise S3Error(Code.IncompleteBody)
+    return data, body.digests

@@ -11,7 +11,6 @@ from typing import Any
 from s3shim.backends.base import Backend
 from s3shim.conditions import NO_CONDITIONS
 from s3shim.errors import Code, S3Error
-from s3shim.model import ObjectRef
 from s3shim.wire.document import read_document
 from s3shim.wire.request import S3Request
 from s3shim.wire.response import Response, xml_response
@@ -45,8 +44,7 @@ def put_object_acl(backend: Backend, request: S3Request) -> Response:
 
 
 def _require_object(backend: Backend, request: S3Request) -> None:
-    ref = ObjectRef(request.bucket, request.key, request.query.get("versionId"))
-    backend.head_object(ref, NO_CONDITIONS)
+    backend.head_object(request.ref, NO_CONDITIONS)
 
 
 def _acl(request: S3Request) -> Response:

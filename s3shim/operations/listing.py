@@ -8,7 +8,7 @@ from s3shim import paging
 from s3shim.backends.base import Backend
 from s3shim.errors import Code, S3Error
 from s3shim.model import NULL_VERSION, ListQuery, ObjectInfo, Page
-from s3shim.wire.parameters import boolean, integer
+from s3shim.wire.parameters import boolean, encoding_type, integer
 from s3shim.wire.request import S3Request
 from s3shim.wire.response import Response, xml_response
 from s3shim.wire.xml import ILLEGAL, NAMESPACE, owner, text, timestamp, url_encoded
@@ -23,10 +23,10 @@ class _Listing:
     request: S3Request
     query: ListQuery
     page: Page[ObjectInfo]
-    encoding: str | None
+    encode: bool
 
     def name(self, value: str) -> str:
-        return text(url_encoded(value)) if self.encoding else text(value)
+        return text(url_encoded(value)) if self.encode else text(value)
 
     def element(self, tag: str, value: str | None) -> str:
         return "" if value is None else f"<{tag}>{self.name(value)}</{tag}>"
@@ -37,8 +37,8 @@ class _Listing:
         if self.query.delimiter:
             parts.append(self.element("Delimiter", self.query.delimiter))
         parts.append(f"<MaxKeys>{self.query.max_keys}</MaxKeys>")
-        if self.encoding:
-            parts.append(f"<EncodingType>{self.encoding}</EncodingType>")
+        if self.encode:
+            parts.append("<EncodingType>url</EncodingType>")
         parts.append(f"<IsTruncated>{'true' if self.page.is_truncated else 'false'}</IsTruncated>")
         return "".join(parts)
 
@@ -61,19 +61,12 @@ class _Listing:
 
 def _checksum_elements(info: ObjectInfo) -> str:
     algorithms = "".join(f"<ChecksumAlgorithm>{name.upper()}</ChecksumAlgorithm>" for name in info.checksums)
-    return f"{algorithms}<ChecksumType>FULL_OBJECT</ChecksumType>" if algorithms else ""
+    return f"{algorithms}<ChecksumType>{info.checksum_type}</ChecksumType>" if algorithms else ""
 
 
 def _list(backend: Backend, request: S3Request, marker: str) -> _Listing:
     get = request.query.get
-    encoding = get("encoding-type")
-    if encoding not in (None, "url"):
-        raise S3Error(
-            Code.InvalidArgument,
-            "Invalid Encoding Method specified in Request",
-            ArgumentName="encoding-type",
-            ArgumentValue=encoding[:100] if encoding else "",
-        )
+    encode = encoding_type(get("encoding-type"))
     query = ListQuery(
         prefix=get("prefix") or "",
         delimiter=get("delimiter") or "",
@@ -81,9 +74,7 @@ def _list(backend: Backend, request: S3Request, marker: str) -> _Listing:
         max_keys=integer(get("max-keys"), "max-keys", default=MAX_KEYS, least=0, most=MAX_KEYS),
     )
     page = backend.list_objects(request.bucket, query)
-    if encoding is None and _unfit_for_xml(query, page):
-        encoding = "url"
-    return _Listing(request, query, page, encoding)
+    return _Listing(request, query, page, encode or _unfit_for_xml(query, page))
 
 
 def _unfit_for_xml(query: ListQuery, page: Page[ObjectInfo]) -> bool:

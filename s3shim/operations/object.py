@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from s3shim.backends.base import Backend
-from s3shim.model import ObjectRef
 from s3shim.wire.entity import checksum_headers, read_reading
 from s3shim.wire.integrity import expect
 from s3shim.wire.metadata import header_value, read_metadata
@@ -17,21 +16,21 @@ def put_object(backend: Backend, request: S3Request) -> Response:
     meta = read_metadata(request)
     conditions = write_conditions(request)
     expect(request)
-    info = backend.put_object(_ref(request), request.body, meta, conditions)
+    info = backend.put_object(request.ref, request.body, meta, conditions)
     return Response(200, [("ETag", f'"{info.etag}"'), *checksum_headers(info)])
 
 
 def get_object(backend: Backend, request: S3Request) -> Response:
     """GetObject: 200, or 206 for a range, or 304."""
     reading = read_reading(request)
-    stream = backend.get_object(_ref(request), reading.byte_range, reading.conditions)
+    stream = backend.get_object(request.ref, reading.byte_range, reading.conditions)
     return reading.answer(stream.info, stream.start, stream.length, stream.chunks)
 
 
 def head_object(backend: Backend, request: S3Request) -> Response:
     """HeadObject: the headers of GetObject."""
     reading = read_reading(request)
-    info = backend.head_object(_ref(request), reading.conditions)
+    info = backend.head_object(request.ref, reading.conditions)
     start, length = 0, info.size
     if reading.byte_range is not None and reading.ranges(info):
         start, length = reading.byte_range.resolve(info.size)
@@ -40,12 +39,8 @@ def head_object(backend: Backend, request: S3Request) -> Response:
 
 def delete_object(backend: Backend, request: S3Request) -> Response:
     """DeleteObject: 204, whether or not there was an object."""
-    ref = _ref(request)
+    ref = request.ref
     backend.delete_object(ref, write_conditions(request))
     if not ref.version_id:
         return Response(204)
     return Response(204, [("x-amz-version-id", header_value(ref.version_id, "versionId"))])
-
-
-def _ref(request: S3Request) -> ObjectRef:
-    return ObjectRef(request.bucket, request.key, request.query.get("versionId"))

@@ -40,6 +40,9 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _END = re.compile(rb"\r\n\r\n|(?<!\r)\n")
 
 
+_EMPTY_EXPECT = re.compile(rb"(?i)(?:\A|\r\n)expect:[ \t]*(?=\r\n|\Z)")
+
+
 class PatientSocket:
     """A client's socket that gives up with TimeoutError when no byte has moved for ``idle`` seconds.
 
@@ -129,6 +132,8 @@ class Request(BaseRequest):
         """Parse header or trailer lines; the limit holds for each section."""
         if len(data) > MAX_HEADER_SECTION:
             raise errors.LimitRequestHeaders("header section too long")
+        # An empty list of expectations is none (RFC 9110, 10.1.1); the parser would refuse it.
+        data = _EMPTY_EXPECT.sub(b"", data).removeprefix(b"\r\n")
         headers: list[tuple[str, str]] = super().parse_headers(data, from_trailer)
         if from_trailer:
             return headers

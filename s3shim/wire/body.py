@@ -34,6 +34,7 @@ class RequestBody:
         "_md5",
         "_sha256",
         "chunked",
+        "default_algorithm",
         "length",
         "limit",
         "received",
@@ -51,6 +52,7 @@ class RequestBody:
             self.length = (
                 int(content_length) if content_length.isascii() and content_length.isdigit() else None
             )
+        self.default_algorithm = "crc64nvme"
         self.limit = MAX_PUT_SIZE
         self.received = 0
         self.waited = 0.0
@@ -140,7 +142,7 @@ class RequestBody:
         if self.length is not None and self.length > self.limit:
             raise too_large(self.length, self.limit)
         # Without a checksum of the client's the object gets S3's default one.
-        algorithm = self._checksum[0] if self._checksum else "crc64nvme"
+        algorithm = self._checksum[0] if self._checksum else self.default_algorithm
         self._hashers = {"md5": checksums.new("md5"), algorithm: checksums.new(algorithm)}
         if self._sha256 is not None and "sha256" not in self._hashers:
             self._hashers["sha256"] = checksums.new("sha256")
@@ -172,7 +174,7 @@ class RequestBody:
                 ClientComputedContentSHA256=self._sha256.hex(),
                 S3ComputedContentSHA256=found["sha256"].hex(),
             )
-        algorithm = self._checksum[0] if self._checksum else "crc64nvme"
+        algorithm = self._checksum[0] if self._checksum else self.default_algorithm
         if self._checksum is not None and not compare_digest(found[algorithm], self._checksum[1]):
             raise S3Error(
                 Code.BadDigest,

@@ -5,23 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 from s3shim.wire import xml
-from s3shim.wire.integrity import expect
+from s3shim.wire.integrity import expect_checksum, expect_md5
 from s3shim.wire.request import S3Request
 
 MAX_DOCUMENT = 1024 * 1024
 
 
-def read_document(request: S3Request, root: str) -> dict[str, Any] | None:
+def read_document(
+    request: S3Request, root: str, limit: int = MAX_DOCUMENT, *, checksums: bool = True
+) -> dict[str, Any] | None:
     """Return the content of the element ``root`` of the body, or None where the body is empty.
 
-    Raises MaxMessageLengthExceeded beyond 1 MiB before anything is parsed, MalformedXML, and what a
+    ``checksums`` False: the x-amz-checksum-* headers speak of something else than the body. Raises
+    MaxMessageLengthExceeded beyond ``limit`` bytes before anything is parsed, MalformedXML, and what a
     wrong digest raises.
     """
-    expect(request)
+    expect_md5(request)
+    if checksums:
+        expect_checksum(request)
     if request.body.empty:
         # An absent body has digests too: those that the client states must be of the empty one.
         request.body.length = 0
-    content = request.body.read_all(MAX_DOCUMENT)
+    content = request.body.read_all(limit)
     if not content.strip():
         return None
     return xml.parse(content, root)

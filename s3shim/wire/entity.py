@@ -92,5 +92,5 @@ def checksum_headers(info: ObjectInfo) -> Headers:
     """Return the object's checksums as headers."""
     headers = [(f"x-amz-checksum-{algorithm}", value) for algorithm, value in info.checksums.items()]
     if headers:
-        headers.append(("x-amz-checksum-type", "FULL_OBJECT"))
+        headers.append(("x-amz-checksum-type", info.checksum_type))
     return headers

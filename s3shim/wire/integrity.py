@@ -7,37 +7,55 @@ from __future__ import annotations
 
 from s3shim import checksums
 from s3shim.errors import Code, S3Error
-from s3shim.wire.request import S3Request
+from s3shim.wire.request import Headers, S3Request
 
 _HEADERS = {f"x-amz-checksum-{algorithm}": algorithm for algorithm in checksums.SIZES}
 _ANNOUNCED = "x-amz-sdk-checksum-algorithm"
 
 
 def expect(request: S3Request) -> None:
-    """Let the body demand the digests that the headers state.
+    """Let the body demand the digests that the headers state. Raises InvalidDigest and InvalidRequest."""
+    expect_md5(request)
+    expect_checksum(request)
 
-    A checksum that stands only in a presigned query was made before there was a body and is not
-    verified. Raises InvalidDigest and InvalidRequest.
-    """
-    sent = request.sent
-    md5 = sent.get("content-md5")
+
+def expect_md5(request: S3Request) -> None:
+    """Let the body demand Content-MD5. Raises InvalidDigest."""
+    md5 = request.sent.get("content-md5")
     if md5 is not None:
         digest = checksums.decode_sized(md5, 16)
         if digest is None:
             raise S3Error(Code.InvalidDigest, "The Content-MD5 you specified is not valid.")
         request.body.expect_md5(digest)
-    given = [(header, algorithm) for header, algorithm in _HEADERS.items() if header in sent]
+
+
+def expect_checksum(request: S3Request) -> None:
+    """Let the body demand its x-amz-checksum-*.
+
+    A checksum that stands only in a presigned query was made before there was a body and is not
+    verified. Raises InvalidRequest.
+    """
+    given = stated_checksum(request.sent)
+    if given is not None:
+        algorithm, value = given
+        digest = checksums.decode(algorithm, value)
+        if digest is None:
+            raise S3Error(Code.InvalidRequest, f"Value for x-amz-checksum-{algorithm} header is invalid.")
+        request.body.expect_checksum(algorithm, digest)
+    _check_announced(request, given[0] if given else None)
+
+
+def stated_checksum(headers: Headers) -> tuple[str, str] | None:
+    """Return (algorithm, value) of the one x-amz-checksum-* header. Raises InvalidRequest for several."""
+    given = [
+        (algorithm, headers.get(header) or "") for header, algorithm in _HEADERS.items() if header in headers
+    ]
     if len(given) > 1:
         raise S3Error(
             Code.InvalidRequest,
             "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.",
         )
-    for header, algorithm in given:
-        digest = checksums.decode(algorithm, sent.get(header) or "")
-        if digest is None:
-            raise S3Error(Code.InvalidRequest, f"Value for {header} header is invalid.")
-        request.body.expect_checksum(algorithm, digest)
-    _check_announced(request, given[0][1] if given else None)
+    return given[0] if given else None
 
 
 def _check_announced(request: S3Request, algorithm: str | None) -> None:

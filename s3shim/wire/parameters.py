@@ -37,3 +37,15 @@ def boolean(value: str | None, name: str) -> bool:
     raise S3Error(
         Code.InvalidArgument, f"Invalid value for {name}", ArgumentName=name, ArgumentValue=value[:100]
     )
+
+
+def encoding_type(value: str | None) -> bool:
+    """Return whether names shall be URL-encoded; raise InvalidArgument for anything but ``url``."""
+    if value not in (None, "url"):
+        raise S3Error(
+            Code.InvalidArgument,
+            "Invalid Encoding Method specified in Request",
+            ArgumentName="encoding-type",
+            ArgumentValue=(value or "")[:100],
+        )
+    return value == "url"

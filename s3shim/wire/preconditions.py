@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC
 
 from werkzeug.http import parse_date
@@ -42,17 +43,25 @@ def _milliseconds(value: str | None) -> int | None:
 
 def read_conditions(request: S3Request) -> Conditions:
     """Return the conditions of a GET or HEAD; an invalid date is no condition, as RFC 9110 has it."""
+    conditions = conditions_in(request, "")
+    if_range = request.headers.get("if-range")
+    if if_range:
+        conditions = replace(conditions, if_range=_if_range(if_range))
+    return conditions
+
+
+def conditions_in(request: S3Request, prefix: str) -> Conditions:
+    """Return the four conditions whose header names begin with ``prefix``."""
     get = request.headers.get
-    match, none_match, if_range = get("if-match"), get("if-none-match"), get("if-range")
-    modified, unmodified = get("if-modified-since"), get("if-unmodified-since")
-    if not (match or none_match or if_range or modified or unmodified):
+    match, none_match = get(prefix + "if-match"), get(prefix + "if-none-match")
+    modified, unmodified = get(prefix + "if-modified-since"), get(prefix + "if-unmodified-since")
+    if not (match or none_match or modified or unmodified):
         return NO_CONDITIONS
     return Conditions(
         if_match=etag_list(match) if match else None,
         if_none_match=etag_list(none_match) if none_match else None,
         if_modified_since=_milliseconds(modified),
         if_unmodified_since=_milliseconds(unmodified),
-        if_range=_if_range(if_range) if if_range else None,
     )
 
 

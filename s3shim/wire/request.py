@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 from s3shim.errors import Code, S3Error
-from s3shim.model import ANONYMOUS, Identity
+from s3shim.model import ANONYMOUS, Identity, ObjectRef, UploadRef
 from s3shim.wire.body import MAX_PUT_SIZE, RequestBody
 
 Environ = dict[str, Any]
@@ -131,23 +131,33 @@ class Service:
     """What the service tells of itself in its answers, the same for every request.
 
     ``region`` is the one it reports; ``any_region`` lets a LocationConstraint name any other.
-    ``token_key`` seals continuation tokens. ``max_put_size`` bounds one request body, in bytes.
+    ``token_key`` seals continuation tokens. ``max_put_size`` bounds one request body and
+    ``min_part_size`` is the least size of a part but the last, in bytes.
     """
 
     region: str = "us-east-1"
     any_region: bool = False
     token_key: bytes = b""
     max_put_size: int = MAX_PUT_SIZE
+    min_part_size: int = 5 * 1024**2
+
+
+def _nothing_else(action: str, bucket: str) -> None:
+    raise S3Error(Code.AccessDenied)
 
 
 class S3Request:
     """A request on its way. Making it never fails; ``parse`` may.
+
+    ``authorize(action, bucket)`` asks for a second permission, as the source of a copy needs; it raises
+    AccessDenied or NoSuchBucket, and AccessDenied for everything until the request is authorised itself.
 
     ``bucket`` and ``key`` are empty where the target names none; the router sets them. ``sent`` are
     the headers as sent, ``headers`` are those plus the x-amz-* items of a presigned query.
     """
 
     __slots__ = (
+        "authorize",
         "body",
         "bucket",
         "environ",
@@ -172,6 +182,7 @@ class S3Request:
         self.started = time.perf_counter()
         self.method: str = environ["REQUEST_METHOD"]
         self.identity: Identity = ANONYMOUS
+        self.authorize = _nothing_else
         self.bucket = ""
         self.key = ""
         self.host = ""
@@ -186,6 +197,16 @@ class S3Request:
         self.path, _, self.query_string = target.partition("?")
         self.body = RequestBody(environ, self.sent.get("content-length"), self.sent.get("transfer-encoding"))
         self.body.limit = service.max_put_size
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The object version that the request names."""
+        return ObjectRef(self.bucket, self.key, self.query.get("versionId"))
+
+    @property
+    def upload(self) -> UploadRef:
+        """The multipart upload that the request names."""
+        return UploadRef(self.bucket, self.key, self.query.get("uploadId") or "")
 
     @property
     def presigned(self) -> bool:

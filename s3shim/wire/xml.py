@@ -22,7 +22,7 @@ DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 MAX_DEPTH = 16
-MAX_ELEMENTS = 50_000
+MAX_ELEMENTS = 100_000
 
 # XML 1.0, production [2]: what no document may hold, not even as a character reference.
 ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")

@@ -6,18 +6,28 @@ import hashlib
 import zlib
 from base64 import b64encode
 
+from awscrt.checksums import crc32c, crc64nvme
+
 from s3shim.conditions import NO_CONDITIONS, Conditions
 from s3shim.errors import S3Error
 from s3shim.model import Body, Digests, ObjectInfo, ObjectMeta, ObjectRef
 
 ACTUAL = -1
 
+DIGESTS = {
+    "crc32": lambda data: zlib.crc32(data).to_bytes(4, "big"),
+    "crc32c": lambda data: crc32c(data).to_bytes(4, "big"),
+    "crc64nvme": lambda data: crc64nvme(data).to_bytes(8, "big"),
+    "sha1": lambda data: hashlib.sha1(data, usedforsecurity=False).digest(),
+    "sha256": lambda data: hashlib.sha256(data).digest(),
+}
+
 
 class BytesBody(Body):
     """``data``, read in pieces of at most ``piece`` bytes.
 
     ``length`` is the declared size, by default the real one. The read with the number ``fail_at`` (from 0)
-    and all later ones raise ``error``.
+    and all later ones raise ``error``. ``algorithm`` is that of the checksum among the digests.
     """
 
     def __init__(
@@ -28,6 +38,7 @@ class BytesBody(Body):
         piece: int = 1 << 30,
         fail_at: int | None = None,
         error: BaseException | None = None,
+        algorithm: str = "crc32",
     ) -> None:
         self.length = len(data) if length == ACTUAL else length
         self.data = data
@@ -36,6 +47,7 @@ class BytesBody(Body):
         self.piece = piece
         self.fail_at = fail_at
         self.error = error
+        self.algorithm = algorithm
         self.ended = False
 
     def read(self, size: int) -> bytes:
@@ -53,13 +65,32 @@ class BytesBody(Body):
     def digests(self) -> Digests:
         """See model.Body."""
         assert self.ended, "the digests were asked for before the end"
-        return digests_of(self.data)
+        return digests_of(self.data, self.algorithm)
 
 
-def digests_of(data: bytes) -> Digests:
+class InterruptedBody(BytesBody):
+    """A body that calls ``action`` in the midst of being read."""
+
+    def __init__(self, data, action):
+        super().__init__(data)
+        self.action = action
+
+    def read(self, size):
+        """See model.Body."""
+        if self.reads == 1:
+            self.action()
+        return super().read(size)
+
+
+def checksum(algorithm: str, data: bytes) -> str:
+    """Return the checksum of ``data`` in base64."""
+    return b64encode(DIGESTS[algorithm](data)).decode()
+
+
+def digests_of(data: bytes, algorithm: str = "crc32") -> Digests:
     """Return the digests that a body of ``data`` has."""
-    crc32 = b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
-    return Digests(hashlib.md5(data, usedforsecurity=False).hexdigest(), {"crc32": crc32})
+    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    return Digests(md5, {algorithm: checksum(algorithm, data)})
 
 
 def put(backend, key, data=b"", *, bucket="bucket", meta=None, conditions=NO_CONDITIONS) -> ObjectInfo:

@@ -1,7 +1,7 @@
 """The storages under the contract: adding one is one line in BACKENDS.
 
 ``backend`` is each of them, started, with an empty bucket named "bucket" of the account "main".
-``conditional_backend`` is each that promises CONDITIONAL_WRITE.
+``conditional_backend`` is each that promises CONDITIONAL_WRITE, ``multipart_backend`` MULTIPART.
 """
 
 from __future__ import annotations
@@ -47,6 +47,12 @@ def backend(request, tmp_path):
 @pytest.fixture(params=promising(Capability.CONDITIONAL_WRITE))
 def conditional_backend(request, tmp_path):
     """Each storage whose conditional writes are atomic."""
+    yield from _started(request.param, tmp_path)
+
+
+@pytest.fixture(params=promising(Capability.MULTIPART))
+def multipart_backend(request, tmp_path):
+    """Each storage that takes multipart uploads."""
     yield from _started(request.param, tmp_path)
 
 

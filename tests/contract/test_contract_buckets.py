@@ -9,7 +9,7 @@ from s3shim.backends import BACKENDS, open_backend
 from s3shim.conditions import NO_CONDITIONS
 from s3shim.errors import Code, S3Error
 from s3shim.model import BucketInfo, ListQuery, ObjectMeta, ObjectRef
-from tests.contract.bodies import BytesBody, code_of, get, put
+from tests.contract.bodies import BytesBody, InterruptedBody, code_of, get, put
 
 
 def test_head_bucket_returns_what_was_created(backend):
@@ -75,26 +75,13 @@ def test_a_bucket_made_anew_is_empty(backend):
     assert backend.head_bucket("bucket").owner == "other"
 
 
-class _Interrupted(BytesBody):
-    """A body that calls ``action`` in the midst of being read."""
-
-    def __init__(self, data, action):
-        super().__init__(data)
-        self.action = action
-
-    def read(self, size):
-        if self.reads == 1:
-            self.action()
-        return super().read(size)
-
-
 @pytest.mark.parametrize("size", [10, 5000])
 def test_a_put_into_a_bucket_that_was_replaced_meanwhile_finds_no_bucket(backend, size):
     def replace():
         backend.delete_bucket("bucket")
         backend.create_bucket(BucketInfo("bucket", "main", 3))
 
-    assert code_of(put, backend, "key", _Interrupted(bytes(size), replace)) is Code.NoSuchBucket
+    assert code_of(put, backend, "key", InterruptedBody(bytes(size), replace)) is Code.NoSuchBucket
     assert backend.list_objects("bucket", ListQuery()).items == []
 
 

@@ -1,23 +1,12 @@
-"""Listings against a sorted dict, and a bucket against a dict under random operations."""
+"""Listings against a sorted dict."""
 
 import string
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
 
-from s3shim.conditions import NO_CONDITIONS
-from s3shim.errors import Code, S3Error
-from s3shim.model import BucketInfo, ListQuery, ObjectRef
-from tests.contract.bodies import BytesBody, code_of, get, put
-from tests.contract.conftest import BACKENDS
+from s3shim.model import BucketInfo, ListQuery
+from tests.contract.bodies import get, put
 
 DELIMITERS = ["", "/", "//", "a", "ab", "/\u00e9", "\U0001f600", "\U0010ffff"]
 
@@ -150,82 +139,3 @@ def test_buckets_do_not_see_each_other(backend):
     assert walk(backend, "second") == walk(backend, "bucket") == [("a", False), ("\U0010ffff", False)]
     assert walk(backend, "third") == []
     assert get(backend, "a", bucket="second") == b"second"
-
-
-class BucketMachine(RuleBasedStateMachine):
-    """A bucket under random operations, held against a dict."""
-
-    make = None
-    keys = st.sampled_from(["a", "a/", "a/b", "a\x01", "ab", "\u00e9", "k" * 1024])
-    bodies = st.builds(
-        lambda size, seed: bytes([seed]) * size,
-        st.sampled_from([0, 1, 999, 1001, 4096, 9000]),
-        st.integers(0, 255),
-    )
-
-    @initialize()
-    def begin(self):
-        self.backend = type(self).make()
-        self.backend.start()
-        self.backend.create_bucket(BucketInfo("bucket", "main", 1))
-        self.model = {}
-
-    @rule(key=keys, data=bodies)
-    def put(self, key, data):
-        put(self.backend, key, data)
-        self.model[key] = data
-
-    @rule(key=keys, data=bodies, fail_at=st.integers(0, 3))
-    def put_fails(self, key, data, fail_at):
-        body = BytesBody(data, piece=500, fail_at=fail_at, error=S3Error(Code.BadDigest))
-        if code_of(put, self.backend, key, body) is None:
-            self.model[key] = data
-
-    @rule(key=keys)
-    def get(self, key):
-        if key in self.model:
-            assert get(self.backend, key) == self.model[key]
-        else:
-            assert code_of(get, self.backend, key) is Code.NoSuchKey
-
-    @rule(key=keys)
-    def head(self, key):
-        ref = ObjectRef("bucket", key)
-        if key in self.model:
-            assert self.backend.head_object(ref, NO_CONDITIONS).size == len(self.model[key])
-        else:
-            assert code_of(self.backend.head_object, ref, NO_CONDITIONS) is Code.NoSuchKey
-
-    @rule(key=keys)
-    def delete(self, key):
-        self.backend.delete_object(ObjectRef("bucket", key), NO_CONDITIONS)
-        self.model.pop(key, None)
-
-    @rule(delimiter=st.sampled_from(["", "/", "b"]), prefix=st.sampled_from(["", "a", "a/"]))
-    def list(self, delimiter, prefix):
-        found = walk(self.backend, "bucket", prefix, delimiter, size=2)
-        assert found == expected_listing(self.model, prefix, delimiter)
-
-    @rule()
-    def reopen(self):
-        self.backend.close()
-        self.backend.start()
-
-    @precondition(lambda self: self.model)
-    @rule()
-    def delete_bucket_is_refused(self):
-        assert code_of(self.backend.delete_bucket, "bucket") is Code.BucketNotEmpty
-
-    def teardown(self):
-        if hasattr(self, "backend"):
-            for key, data in self.model.items():
-                assert get(self.backend, key) == data
-            self.backend.close()
-
-
-@pytest.mark.parametrize("name", list(BACKENDS))
-def test_a_bucket_is_a_dict(name, make_backend):
-    machine = type("Machine", (BucketMachine,), {"make": staticmethod(lambda: make_backend(name))})
-    run_state_machine_as_test(
-        machine, settings=settings(max_examples=25, stateful_step_count=30, deadline=None)
-    )

@@ -213,3 +213,12 @@ def test_a_stop_lets_the_running_request_end(tmp_path: Path) -> None:
         assert server.stop() == 0
         answer = running.result()
         assert (answer.status, answer.body) == (200, b"ok")
+
+
+@pytest.mark.parametrize("line", [b"Expect:\r\n", b"Expect: \t\r\n", b"EXPECT:\r\n"])
+@pytest.mark.parametrize("first", [True, False])
+def test_an_empty_expectation_is_none(plain: Server, line: bytes, first: bool) -> None:
+    lines = [line, b"Host: x\r\n"] if first else [b"Host: x\r\n", line]
+    with plain.connect() as client:
+        client.send(b"GET /ok HTTP/1.1\r\n" + b"".join(lines) + b"\r\n")
+        assert client.answer().body == b"ok"

@@ -129,7 +129,7 @@ def test_only_one_process_reclaims(root, backend, clock):
 def test_a_file_that_is_in_use_again_is_not_unlinked(root, backend, clock):
     put(backend, "key", LARGE)
     put(backend, "key", b"small")
-    ((gc_key, extent_id),) = _garbage(backend)
+    ((gc_key, _, extent_id),) = _garbage(backend)
 
     def use(edit):
         edit.txn.put(extent_id, seal(extent_id, 1), db=edit.tables.refs)
@@ -149,7 +149,8 @@ def test_a_file_that_two_objects_share_goes_with_the_second(root, backend, clock
         bucket_id = edit.bucket("bucket").id
         record = edit.current(bucket_id, "one")
         record.sequence = edit.next_sequence()
-        edit.add_object(bucket_id, "two", record)
+        edit.hold(record.extents)
+        edit.put_record(bucket_id, "two", record)
 
     backend.store.committer.run(share)
     for key, left in (("one", 1), ("two", 0)):
@@ -171,7 +172,8 @@ def test_an_object_of_several_extents_is_read_as_one(backend):
         whole.extents = [extent for part in parts for extent in part.extents]
         whole.size = sum(part.size for part in parts)
         whole.sequence = edit.next_sequence()
-        edit.add_object(bucket_id, "whole", whole)
+        edit.hold(whole.extents)
+        edit.put_record(bucket_id, "whole", whole)
 
     backend.store.committer.run(join)
     data = b"a" * 5000 + b"b" * 10 + b"d" * 70_000
@@ -192,7 +194,7 @@ def test_the_thread_reclaims_and_survives_errors(root, backend, clock, monkeypat
     put(backend, "key", b"small")
     clock.now += HOUR
     backend.close()
-    monkeypatch.setattr("s3shim.backends.local.reclaim.INTERVAL", 0.001)
+    monkeypatch.setattr("s3shim.backends.local.reclaim.LONGEST", 0.001)
     outcomes = iter([OSError("first round fails"), None])
     reclaimed = Event()
     original = Reclaimer.run
@@ -247,7 +249,8 @@ def test_where_a_later_file_is_missing_the_earlier_ones_are_closed(backend):
         whole.extents += lost.extents
         whole.size += lost.size
         whole.sequence = edit.next_sequence()
-        edit.add_object(bucket_id, "whole", whole)
+        edit.hold(whole.extents)
+        edit.put_record(bucket_id, "whole", whole)
         return lost.extents[0].id
 
     backend.store.files.unlink(backend.store.committer.run(join))

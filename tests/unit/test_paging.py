@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from s3shim import paging
 from s3shim.errors import Code, S3Error
-from s3shim.model import ListQuery
+from s3shim.model import ListQuery, UploadQuery
 
 ALPHABET = st.text(
     alphabet="ab/-\x01\x7f\u00e9\ud7ff\ue000\uffff\U0001f600\U0010ffff", min_size=1, max_size=6
@@ -96,6 +96,107 @@ def test_records_are_made_for_shown_keys_only():
     page = paging.list_page(seek, ListQuery(delimiter="/", max_keys=2))
     assert (page.items, page.common_prefixes, page.next_marker) == (["b"], ["a/"], "b")
     assert made == ["b"]
+
+
+# -- uploads -----------------------------------------------------------------------------------
+
+UPLOAD_KEYS = st.text(alphabet="ab0/\x01\u00e9\U0010ffff", min_size=1, max_size=4)
+UPLOADS = st.lists(UPLOAD_KEYS, max_size=12).map(
+    lambda keys: [(key, f"{number:04x}ab0") for number, key in enumerate(keys)]
+)
+
+
+ID_MARKERS = st.sampled_from(["", "0000ab0", "0003", "0005ab0", "b0", "~"])
+
+
+def seek_uploads(uploads):
+    """Return a seek whose records are (key, upload id)."""
+    records = {paging.upload_position(*upload): upload for upload in uploads}
+    seek = seek_in(records)
+
+    def seek_records(start):
+        for position, _ in seek(start):
+            yield position, lambda position=position: records[position]
+
+    return seek_records
+
+
+def by_key_then_id(entry):
+    return entry[0].encode(), entry[1]
+
+
+def upload_pages(uploads, query):
+    """Return all (key, upload id), and (common prefix, ""), in the order in which the pages show them."""
+    shown = []
+    while True:
+        page = paging.list_uploads_page(seek_uploads(uploads), query)
+        assert page.items == sorted(page.items, key=by_key_then_id)
+        assert page.common_prefixes == sorted(page.common_prefixes, key=str.encode)
+        entries = [*page.items, *((group, "") for group in page.common_prefixes)]
+        entries.sort(key=by_key_then_id)
+        shown += entries
+        if page.next_marker is None:
+            return shown
+        assert len(entries) == query.max_uploads
+        assert page.next_marker == entries[-1][0]
+        query.key_marker, query.upload_id_marker = entries[-1]
+
+
+def upload_model(uploads, prefix, delimiter):
+    shown = set()
+    for key, upload_id in uploads:
+        if key.startswith(prefix):
+            head, found, _ = key[len(prefix) :].partition(delimiter) if delimiter else (key, "", "")
+            shown.add((prefix + head + found, "") if found else (key, upload_id))
+    return sorted(shown, key=by_key_then_id)
+
+
+@given(
+    UPLOADS,
+    st.text(alphabet="ab0/", max_size=2),
+    st.sampled_from(["", "/", "0", "a", "ab", "b0", "\0", "\U0010ffff"]),
+    st.integers(1, 4),
+)
+def test_pages_give_every_upload_once_by_key_then_by_id(uploads, prefix, delimiter, size):
+    found = upload_pages(uploads, UploadQuery(prefix, delimiter, max_uploads=size))
+    assert found == upload_model(uploads, prefix, delimiter)
+
+
+@given(UPLOADS, UPLOAD_KEYS, ID_MARKERS, st.integers(1, 4))
+def test_upload_markers_are_exclusive(uploads, key_marker, id_marker, size):
+    marker = key_marker.encode(), id_marker or "~"
+    expected = [upload for upload in upload_model(uploads, "", "") if by_key_then_id(upload) > marker]
+    assert upload_pages(uploads, UploadQuery("", "", key_marker, id_marker, size)) == expected
+
+
+@given(UPLOADS, UPLOAD_KEYS, st.sampled_from(["/", "0", "a"]))
+def test_a_common_prefix_as_key_marker_passes_over_all_below_it(uploads, stem, delimiter):
+    group = stem.partition(delimiter)[0] + delimiter
+    found = upload_pages(uploads, UploadQuery("", delimiter, group))
+    expected = [
+        entry
+        for entry in upload_model(uploads, "", delimiter)
+        if entry[0].encode() > group.encode() and not entry[0].startswith(group)
+    ]
+    assert found == expected
+
+
+def test_no_upload_has_a_nul_in_its_key():
+    uploads = [("a", "1"), ("a", "2"), ("b", "3")]
+    for prefix in ("a\0", "\0", "a\x001"):
+        assert upload_pages(uploads, UploadQuery(prefix)) == []
+    for marker in ("a\0", "a\x001", "a\0\0", "a\0\uffff"):
+        assert upload_pages(uploads, UploadQuery("", "", marker, "1")) == [("b", "3")]
+
+
+def test_upload_id_marker_alone_means_nothing():
+    uploads = [("a", "1"), ("b", "2")]
+    assert upload_pages(uploads, UploadQuery(upload_id_marker="9")) == uploads
+    page = paging.list_uploads_page(seek_uploads(uploads), UploadQuery(max_uploads=0))
+    assert (page.items, page.common_prefixes, page.is_truncated) == ([], [], False)
+
+
+# -- tokens ------------------------------------------------------------------------------------
 
 
 @given(st.text(alphabet="ab/\u00e9", max_size=8))

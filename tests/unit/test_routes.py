@@ -17,13 +17,18 @@ from s3shim.routes.model import load
 from s3shim.routes.table import TABLE
 from tests.model_requests import SAME_ROUTE, headers_of, make_request, target_of
 
-ROUTER = Router(Capability.CONDITIONAL_WRITE)
+ROUTER = Router(Capability.CONDITIONAL_WRITE | Capability.MULTIPART)
 SERVED = {row.name for row in TABLE}
 MODEL = load()
 
 
 def resolve(method, target, headers=()):
     return ROUTER.resolve(make_request(method, target, headers))
+
+
+def resolve_row(row, query=()):
+    described = MODEL.operations[row.name]
+    return resolve(row.method, target_of(described, query), headers_of(described))
 
 
 def refusal(operation):
@@ -49,7 +54,7 @@ def test_every_operation_is_reached(name):
 
 def test_every_row_is_the_operation_itself():
     for row in TABLE:
-        assert resolve(row.method, target_of(MODEL.operations[row.name])) is row
+        assert resolve_row(row) is row
 
 
 @pytest.mark.parametrize(
@@ -212,20 +217,41 @@ def test_the_copy_source_chooses():
         ("/a-bucket/new", "CopyObject"),
         ("/a-bucket/new?uploadId=1&partNumber=1", "UploadPartCopy"),
     ):
-        operation = resolve("PUT", target, copy)
-        assert operation.name == name
-        assert refusal(operation).details == {"Header": "x-amz-copy-source"}
-    presigned = "/a-bucket/new?x-amz-copy-source=%2Fa%2Fb&X-Amz-Signature=0"
-    assert resolve("PUT", presigned).name == "CopyObject"
-    assert refusal(resolve("PUT", "/a-bucket/new?acl", copy)).details == {"Header": "x-amz-copy-source"}
+        row = next(row for row in TABLE if row.name == name)
+        assert resolve("PUT", target, copy) is row
+        assert resolve("PUT", target, [("x-amz-copy-source", "")]) is row
+        mark = "&" if "?" in target else "?"
+        presigned = f"{target}{mark}x-amz-copy-source=%2Fa%2Fb&X-Amz-Signature=0"
+        assert resolve("PUT", presigned) is row
+        assert resolve("PUT", presigned.replace("x-amz-copy", "X-Amz-Copy")) is row
+        unsigned = presigned.replace("&X-Amz-Signature=0", "")
+        assert refusal(resolve("PUT", unsigned)).details == {"ParameterName": "x-amz-copy-source"}
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("PUT", "/a-bucket/new?acl"),
+        ("PUT", "/a-bucket/new?tagging"),
+        ("POST", "/a-bucket/new?uploads"),
+        ("POST", "/a-bucket/new?uploadId=1"),
+        ("DELETE", "/a-bucket/new?uploadId=1"),
+        ("DELETE", "/a-bucket/new"),
+        ("POST", "/a-bucket?delete"),
+        ("PUT", "/a-bucket"),
+        ("PUT", "/a-bucket/"),
+    ],
+)
+def test_a_copy_source_of_another_operation(method, target):
+    error = refusal(resolve(method, target, [("x-amz-copy-source", "/a-bucket/key")]))
+    assert (error.code, error.details) == (Code.NotImplemented, {"Header": "x-amz-copy-source"})
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
 def test_the_operation_id_must_be_right(row):
-    described = MODEL.operations[row.name]
-    assert resolve(row.method, target_of(described, [("x-id", row.name)])) is row
-    for wrong in ("CopyObject", "", row.name.lower()):
-        error = refusal(resolve(row.method, target_of(described, [("x-id", wrong)])))
+    assert resolve_row(row, [("x-id", row.name)]) is row
+    for wrong in {"CopyObject", "PutObject", "", row.name.lower()} - {row.name}:
+        error = refusal(resolve_row(row, [("x-id", wrong)]))
         assert (error.code, error.details) == (Code.NotImplemented, {"ParameterName": "x-id"})
 
 
@@ -236,6 +262,28 @@ def test_without_conditional_writes():
         assert refusal(operation).details == {"Header": name.lower()}
         assert router.resolve(make_request("GET", "/a-bucket/key", [(name, "*")])).name == "GetObject"
     assert router.resolve(make_request("PUT", "/a-bucket/key")).name == "PutObject"
+
+
+def test_without_multipart():
+    router = Router(Capability.CONDITIONAL_WRITE)
+    needy = {row.name for row in TABLE if Capability.MULTIPART in row.needs}
+    assert needy == {
+        "CreateMultipartUpload",
+        "UploadPart",
+        "UploadPartCopy",
+        "CompleteMultipartUpload",
+        "AbortMultipartUpload",
+        "ListParts",
+        "ListMultipartUploads",
+    }
+    for row in TABLE:
+        described = MODEL.operations[row.name]
+        operation = router.resolve(make_request(row.method, target_of(described), headers_of(described)))
+        if row.name in needy:
+            assert operation.name == row.name
+            assert refusal(operation).code is Code.NotImplemented
+        else:
+            assert operation is row
 
 
 def test_a_row_needs_its_capability(monkeypatch):

@@ -4,10 +4,12 @@ import json
 
 import pytest
 
+from s3shim.backends.local import LocalBackend
 from s3shim.backends.memory import MemoryBackend
 from s3shim.config import load
 from s3shim.wsgi import create_app
 from tests.wire.client import Client
+from tests.wire.fenced import Fenced
 
 MAIN = ("MAINACCESSKEY", "main-secret-main-secret")
 OTHER = ("OTHERACCESSKEY", "other-secret-other-secret")
@@ -61,3 +63,21 @@ def bucket(client):
     """The name of an empty bucket of the account ``main``."""
     assert client.request("PUT", "/a-bucket").status == 200
     return "a-bucket"
+
+
+@pytest.fixture(scope="module", params=["memory", "local"])
+def fenced_service(request, credentials_file, tmp_path_factory):
+    """A service on each storage; made once, for nothing may change in it."""
+    path = tmp_path_factory.mktemp("fenced")
+    backend = MemoryBackend() if request.param == "memory" else LocalBackend(path / "store", inline_max=1000)
+    config = load(["--data", str(path), "--credentials", str(credentials_file)], {})
+    app = create_app(config, backend)
+    yield Fenced(backend, Client(app, *MAIN))
+    backend.close()
+
+
+@pytest.fixture
+def fenced(fenced_service):
+    """The service; what one test finds is not blamed on the next."""
+    fenced_service.hold()
+    return fenced_service

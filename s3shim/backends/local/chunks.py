@@ -1,37 +1,45 @@
-"""The bytes of an object as they are read: extents opened at once, verified block by block."""
+"""The bytes of an object as they are read: extents opened, verified block by block."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack
 
 from s3shim.backends.local.files import BlobFile, Files
-from s3shim.backends.local.records import INLINE, ObjectRecord
+from s3shim.backends.local.index import Index
+from s3shim.backends.local.readers import ReaderLock
+from s3shim.backends.local.records import INLINE, Extent, damaged
 from s3shim.backends.local.tables import View
+
+Piece = tuple[Extent, int, int]
+_Source = tuple[bytes | BlobFile, int, int]
+
+
+def pieces_of(extents: list[Extent], start: int, length: int) -> list[Piece]:
+    """Return (extent, first, last) for the bytes from ``start`` on of what the extents make.
+
+    ``first`` to ``last``, exclusive, are positions in the inline bytes or in the data of the file.
+    """
+    found = []
+    stop = start + length
+    position = 0
+    for extent in extents:
+        first, last = max(start - position, 0), min(stop - position, extent.length)
+        position += extent.length
+        if first < last:
+            found.append((extent, extent.offset + first, extent.offset + last))
+        if position >= stop:
+            break
+    return found
 
 
 class ExtentChunks:
-    """The bytes of an object from ``start`` on, ``length`` of them; see model.Chunks.
+    """The bytes of sources, in order; see model.Chunks. ``held`` is closed with it."""
 
-    Everything is opened here, within the transaction that gave the record, so an overwrite or delete
-    does not disturb it. FileNotFoundError where a file is gone, InternalError where one is damaged.
-    """
-
-    def __init__(self, view: View, files: Files, record: ObjectRecord, start: int, length: int) -> None:
-        self._pieces: list[tuple[bytes | BlobFile, int, int]] = []
+    def __init__(self, sources: Iterable[_Source], held: ExitStack) -> None:
+        self._held = held
         self._first: bytes | None = None
-        stop = start + length
-        offset = 0
-        try:
-            for extent in record.extents:
-                first, last = max(start - offset, 0), min(stop - offset, extent.length)
-                offset += extent.length
-                if first < last:
-                    source = view.inline_bytes(extent) if extent.kind == INLINE else files.open(extent)
-                    self._pieces.append((source, first, last))
-        except BaseException:
-            self.close()
-            raise
-        self._chunks = self._walk()
+        self._chunks = self._walk(sources)
 
     def prefetch(self) -> None:
         """Read and verify the first chunk, so that damage there is found before anything is answered."""
@@ -44,9 +52,9 @@ class ExtentChunks:
             del first
         yield from self._chunks
 
-    def _walk(self) -> Iterator[bytes]:
+    def _walk(self, sources: Iterable[_Source]) -> Iterator[bytes]:
         try:
-            for source, first, last in self._pieces:
+            for source, first, last in sources:
                 if isinstance(source, bytes):
                     yield source if last - first == len(source) else source[first:last]
                 else:
@@ -57,7 +65,47 @@ class ExtentChunks:
 
     def close(self) -> None:
         """Close what is open."""
-        for source, _, _ in self._pieces:
-            if isinstance(source, BlobFile):
-                source.close()
-        self._pieces = []
+        self._held.close()
+
+
+def open_at_once(view: View, files: Files, pieces: list[Piece]) -> ExtentChunks:
+    """Open all pieces within the transaction that gave the record: nothing that follows disturbs them.
+
+    FileNotFoundError where a file is gone.
+    """
+    with ExitStack() as opened:
+        sources: list[_Source] = []
+        for extent, first, last in pieces:
+            if extent.kind == INLINE:
+                sources.append((view.inline_bytes(extent), first, last))
+            else:
+                file = files.open(extent)
+                opened.callback(file.close)
+                sources.append((file, first, last))
+        return ExtentChunks(sources, opened.pop_all())
+
+
+def open_in_turn(index: Index, files: Files, pieces: list[Piece], lock: ReaderLock) -> ExtentChunks:
+    """Open each piece when it is read; ``lock``, closed at the end, keeps them from being unlinked."""
+    held = ExitStack()
+    held.callback(lock.close)
+    sources = _in_turn(index, files, pieces)
+    held.callback(sources.close)
+    return ExtentChunks(sources, held)
+
+
+def _in_turn(index: Index, files: Files, pieces: list[Piece]) -> Generator[_Source, None, None]:
+    for extent, first, last in pieces:
+        if extent.kind == INLINE:
+            with index.read() as view:
+                data = view.inline_bytes(extent)
+            yield data, first, last
+            continue
+        try:
+            file = files.open(extent)
+        except FileNotFoundError as error:
+            raise damaged("file %s: missing", extent.id.hex()) from error
+        try:
+            yield file, first, last
+        finally:
+            file.close()

@@ -93,14 +93,14 @@ class BlobFile:
         self._extent = extent
 
     def blocks(self, start: int, stop: int) -> Iterator[bytes]:
-        """Yield the bytes from ``start`` to ``stop``, each block verified before a byte of it is given.
+        """Yield the file's bytes from ``start`` to ``stop``, each block verified before a byte is given.
 
         Raises InternalError where the footer or a block is not what was written.
         """
         size, table = _read_footer(self._fd, self._extent)
         for number in range(start // size, -(-stop // size)):
             offset = number * size
-            length = min(size, self._extent.length - offset)
+            length = min(size, self._extent.file_length - offset)
             data = os.pread(self._fd, length, offset)
             expected = table[_CRC * number : _CRC * number + _CRC]
             if len(data) != length or crc64nvme(data) != int.from_bytes(expected, "big"):
@@ -147,7 +147,7 @@ class Files:
             if error.errno in FULL:
                 raise S3Error(Code.InsufficientStorage) from error
             raise
-        return Extent(FILE, extent_id, length, digest)
+        return Extent(FILE, extent_id, length, digest, 0, length)
 
     def open(self, extent: Extent) -> BlobFile:
         """Open a file for reading; FileNotFoundError where it is gone."""
@@ -224,11 +224,11 @@ def _write_all(fd: int, data: bytes | memoryview) -> None:
 def _read_footer(fd: int, extent: Extent) -> tuple[int, bytes]:
     name = extent.id.hex()
     found = os.fstat(fd)
-    size = found.st_size - extent.length
-    most = _FIXED + _CRC * (extent.length // MIN_BLOCK + 1)
+    size = found.st_size - extent.file_length
+    most = _FIXED + _CRC * (extent.file_length // MIN_BLOCK + 1)
     if not stat.S_ISREG(found.st_mode) or not _FIXED < size <= most:
         raise damaged("file %s: not a file of its size", name)
-    footer = os.pread(fd, size, extent.length)
+    footer = os.pread(fd, size, extent.file_length)
     expected = extent.digest.to_bytes(_CRC, "big")
     if footer[-_CRC:] != expected or crc64nvme(footer[:-_CRC]) != extent.digest:
         raise damaged("file %s: wrong footer", name)

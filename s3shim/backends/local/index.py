@@ -16,7 +16,7 @@ from pathlib import Path
 import lmdb
 
 from s3shim.backends.local.gate import Gate
-from s3shim.backends.local.tables import TABLES, Tables, View
+from s3shim.backends.local.tables import Tables, View
 from s3shim.errors import Code, S3Error
 
 ENGINE = 1
@@ -34,7 +34,7 @@ def open_environment(path: Path, map_size: int, readers: int = 126) -> lmdb.Envi
     return lmdb.open(
         str(path),
         map_size=map_size,
-        max_dbs=len(TABLES) + 8,
+        max_dbs=32,
         max_readers=readers,
         max_spare_txns=1,
         mode=0o700,

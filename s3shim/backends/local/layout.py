@@ -3,6 +3,7 @@
 DIR/VERSION   json: format, engine and uuid of the store; written last, so it means "complete"
 DIR/LOCK      held by the one gunicorn master, with its pid
 DIR/RECLAIM   held by the one process that unlinks files now
+DIR/READERS   its bytes are locked by the readers of objects of many files
 DIR/meta/     the index (LMDB)
 DIR/blobs/hh/ the files, named by random ids; hh is the first byte of the id in hex
 """

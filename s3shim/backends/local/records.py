@@ -14,10 +14,13 @@ import msgspec
 
 from s3shim.checksums import crc64nvme
 from s3shim.errors import Code, S3Error
-from s3shim.model import NULL_VERSION, BucketInfo, ObjectInfo, ObjectMeta
+from s3shim.model import NULL_VERSION, BucketInfo, ObjectInfo, ObjectMeta, PartInfo, UploadInfo
 
 INLINE = 0
 FILE = 1
+
+# A reader opens up to so many extents at once; of an object with more it opens one after the other.
+AT_ONCE = 2
 
 _CRC = 8
 _LARGEST = (1 << 64) - 1
@@ -37,22 +40,25 @@ class BucketRecord(msgspec.Struct, array_like=True):
         return BucketInfo(name, self.owner, self.created)
 
 
-class Extent(msgspec.Struct, array_like=True):
+class Extent(msgspec.Struct, array_like=True, gc=False):
     """A run of ``length`` bytes.
 
     INLINE: ``id`` is the key in the inline table, ``digest`` the CRC-64/NVME of the bytes. FILE: ``id``
-    is the name of the file (hex), ``digest`` the CRC of its footer. Files may be shared between
-    objects and are counted in refs; inline bytes belong to one object.
+    is the name of the file (hex), ``digest`` the CRC of its footer; the extent begins at ``offset`` of
+    the ``file_length`` bytes that the file keeps. Files may be shared between objects and parts, and refs
+    counts the extents that name them; inline bytes belong to one object or part.
     """
 
     kind: int
     id: bytes
     length: int
     digest: int
+    offset: int = 0
+    file_length: int = 0
 
 
 class ObjectRecord(msgspec.Struct, array_like=True):
-    """An object version."""
+    """An object version. Where it has parts, its extents stand in its Layout and not here."""
 
     sequence: int
     size: int
@@ -66,16 +72,91 @@ class ObjectRecord(msgspec.Struct, array_like=True):
     checksums: dict[str, str] = {}
     version_id: str = NULL_VERSION
     delete_marker: bool = False
+    checksum_type: str = "FULL_OBJECT"
+    parts_count: int = 0
 
     def info(self, key: str) -> ObjectInfo:
         """Return the record as the model's."""
-        meta = ObjectMeta(self.content_type, self.system, self.user, self.tags)
         return ObjectInfo(
-            key, self.size, self.etag, self.last_modified, meta, self.checksums, self.version_id
+            key,
+            self.size,
+            self.etag,
+            self.last_modified,
+            ObjectMeta(self.content_type, self.system, self.user, self.tags),
+            self.checksums,
+            self.version_id,
+            self.checksum_type,
+            self.parts_count,
         )
 
 
-R = TypeVar("R", BucketRecord, ObjectRecord, int, bytes, str)
+class LaidPart(msgspec.Struct, array_like=True, gc=False):
+    """A part of an object: its number, its size in bytes, its checksums."""
+
+    part_number: int
+    size: int
+    checksums: dict[str, str]
+
+
+class Layout(msgspec.Struct, array_like=True):
+    """What makes an object that was uploaded in parts; apart from its record, which is read more often."""
+
+    extents: list[Extent]
+    parts: list[LaidPart]
+
+
+class UploadRecord(msgspec.Struct, array_like=True):
+    """A multipart upload under way. ``nonce`` is the half of its id that nobody can guess."""
+
+    nonce: bytes
+    initiated: int
+    initiator: str
+    content_type: str | None = None
+    system: dict[str, str] = {}
+    user: dict[str, str] = {}
+    tags: dict[str, str] = {}
+    checksum_algorithm: str | None = None
+    checksum_type: str = "FULL_OBJECT"
+
+    def info(self, key: str, upload_id: str) -> UploadInfo:
+        """Return the record as the model's."""
+        meta = ObjectMeta(self.content_type, self.system, self.user, self.tags)
+        return UploadInfo(
+            key,
+            upload_id,
+            self.initiated,
+            self.initiator,
+            meta,
+            self.checksum_algorithm,
+            self.checksum_type,
+        )
+
+
+class PartRecord(msgspec.Struct, array_like=True):
+    """A part of an upload under way."""
+
+    size: int
+    etag: str
+    last_modified: int
+    extents: list[Extent]
+    checksums: dict[str, str] = {}
+
+    def info(self, part_number: int) -> PartInfo:
+        """Return the record as the model's."""
+        return PartInfo(part_number, self.size, self.etag, self.last_modified, self.checksums)
+
+
+class CompletedRecord(msgspec.Struct, array_like=True):
+    """What a completed upload was answered: the object's record, without its extents."""
+
+    nonce: bytes
+    bucket_id: int
+    key: str
+    fingerprint: str
+    record: ObjectRecord
+
+
+R = TypeVar("R")
 
 _encode = msgspec.msgpack.Encoder().encode
 BUCKET = msgspec.msgpack.Decoder(BucketRecord)
@@ -83,9 +164,13 @@ OBJECT = msgspec.msgpack.Decoder(ObjectRecord)
 COUNT = msgspec.msgpack.Decoder(int)
 DOCUMENT = msgspec.msgpack.Decoder(bytes)
 TEXT = msgspec.msgpack.Decoder(str)
+LAYOUT = msgspec.msgpack.Decoder(Layout)
+UPLOAD = msgspec.msgpack.Decoder(UploadRecord)
+PART = msgspec.msgpack.Decoder(PartRecord)
+COMPLETED = msgspec.msgpack.Decoder(CompletedRecord)
 
 
-def seal(key: bytes, record: BucketRecord | ObjectRecord | int | bytes | str) -> bytes:
+def seal(key: bytes, record: msgspec.Struct | int | bytes | str) -> bytes:
     """Return the value that keeps ``record`` under ``key``."""
     payload = _encode(record)
     return crc64nvme(key + payload).to_bytes(_CRC, "big") + payload

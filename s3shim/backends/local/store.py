@@ -2,49 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import lmdb
 
 from s3shim.backends.local.commit import Committer
-from s3shim.backends.local.files import MIN_BLOCK, Files
-from s3shim.backends.local.index import MAX_MAP, Index
+from s3shim.backends.local.files import Files
+from s3shim.backends.local.index import Index
 from s3shim.backends.local.layout import open_index
+from s3shim.backends.local.readers import ReaderLock
 from s3shim.backends.local.reclaim import Reclaimer
+from s3shim.backends.local.settings import Settings
 from s3shim.errors import Code, S3Error
-
-
-def wall_clock() -> int:
-    """Return the time, ms since the epoch."""
-    return time.time_ns() // 1_000_000
-
-
-@dataclass(slots=True, frozen=True)
-class Settings:
-    """What a store is opened with.
-
-    Bodies up to ``inline_max`` bytes lie in the index, larger ones in files of blocks of ``block_size``
-    bytes. ``readers`` bounds the transactions that read at once over all processes. ``map_size`` is the
-    first size of the index's sparse map, doubled as needed up to ``max_map``. Files are unlinked
-    ``grace`` ms after their object is gone, at once with no more than ``reserve`` bytes of the disk free.
-    ``clock`` gives ms since the epoch. ValueError for blocks below 4 KiB.
-    """
-
-    inline_max: int = 64 << 10
-    block_size: int = 1 << 20
-    readers: int = 126
-    map_size: int = 64 << 30
-    max_map: int = MAX_MAP
-    grace: int = 3_600_000
-    reserve: int = 64 << 20
-    clock: Callable[[], int] = wall_clock
-
-    def __post_init__(self) -> None:
-        if self.block_size < MIN_BLOCK:
-            raise ValueError(f"block size {self.block_size} is below {MIN_BLOCK}")
 
 
 @dataclass(slots=True)
@@ -75,7 +45,7 @@ class Store:
         )
         committer = Committer(index)
         files = Files(self._root, settings.block_size, self._make_room)
-        reclaimer = Reclaimer(self._root, index, committer, files, settings.clock)
+        reclaimer = Reclaimer(self._root, index, committer, files, settings)
         reclaimer.start()
         self._parts = _Parts(index, committer, files, reclaimer)
 
@@ -98,8 +68,12 @@ class Store:
             raise S3Error(Code.ServiceUnavailable)
 
     def reclaim(self, *, everything: bool = False) -> int:
-        """Unlink the files that are due, or all that wait; return how many. A thread does it each minute."""
+        """Unlink the files that are due, or all that wait; return how many. A thread does it by itself."""
         return self._open().reclaimer.run(everything=everything)
+
+    def lock_readers(self, sequence: int) -> ReaderLock:
+        """Keep what is used after the change ``sequence`` from being unlinked, whatever happens to it."""
+        return ReaderLock(self._root, sequence)
 
     @property
     def index(self) -> Index:

@@ -2,28 +2,38 @@
 
 buckets    name                                          BucketRecord
 objects    bucket id, key, NUL, inverse sequence         ObjectRecord, the newest version first
-inline     extent id                                     the bytes of a small object
-refs       extent id of a file                           how many objects use it
-gc         due time (ms), extent id of a file            nothing: the file may be unlinked then
+layouts    sequence of an object                         Layout of one that was uploaded in parts
+inline     extent id                                     the bytes of a small object or part
+refs       extent id of a file                           how many extents name it
+gc         due time (ms), sequence, extent id            nothing: unused since then, it may go when due
 documents  bucket id, name                               bytes
 state      name                                          counters, the identity of the store
+uploads    bucket id, key, NUL, sequence                 UploadRecord
+parts      sequence of an upload, part number            PartRecord
+completed  sequence of an upload                         CompletedRecord
+answered   time (ms), sequence of an upload              nothing: it was completed then
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import lmdb
 
 from s3shim.backends.local.records import (
+    AT_ONCE,
     BUCKET,
     COUNT,
     DOCUMENT,
+    FILE,
     INLINE,
+    LAYOUT,
     OBJECT,
     TEXT,
     BucketRecord,
     Extent,
+    Layout,
     ObjectRecord,
     damaged,
     key_of,
@@ -38,8 +48,6 @@ from s3shim.checksums import crc64nvme
 from s3shim.errors import Code, S3Error
 from s3shim.model import BucketInfo, ObjectInfo
 
-TABLES = (b"buckets", b"objects", b"inline", b"refs", b"gc", b"documents", b"state")
-
 _LONGEST_NAME = 255
 _SEQUENCE = b"sequence"
 _UUID = b"uuid"
@@ -48,11 +56,34 @@ _UUID = b"uuid"
 class Tables:
     """The handles of the tables."""
 
-    __slots__ = ("buckets", "documents", "gc", "inline", "objects", "refs", "state")
+    __slots__ = (
+        "answered",
+        "buckets",
+        "completed",
+        "documents",
+        "gc",
+        "inline",
+        "layouts",
+        "objects",
+        "parts",
+        "refs",
+        "state",
+        "uploads",
+    )
 
     def __init__(self, env: lmdb.Environment, *, create: bool) -> None:
-        handles = [env.open_db(name, create=create) for name in TABLES]
-        self.buckets, self.objects, self.inline, self.refs, self.gc, self.documents, self.state = handles
+        self.answered = env.open_db(b"answered", create=create)
+        self.buckets = env.open_db(b"buckets", create=create)
+        self.completed = env.open_db(b"completed", create=create)
+        self.documents = env.open_db(b"documents", create=create)
+        self.gc = env.open_db(b"gc", create=create)
+        self.inline = env.open_db(b"inline", create=create)
+        self.layouts = env.open_db(b"layouts", create=create)
+        self.objects = env.open_db(b"objects", create=create)
+        self.parts = env.open_db(b"parts", create=create)
+        self.refs = env.open_db(b"refs", create=create)
+        self.state = env.open_db(b"state", create=create)
+        self.uploads = env.open_db(b"uploads", create=create)
 
 
 class View:
@@ -73,6 +104,15 @@ class View:
         self.txn.abort()
         del self.txn
 
+    def rows(self, table: lmdb._Database, stem: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Yield the rows of a table whose key begins with ``stem``, those from ``start`` on, in order."""
+        with self.txn.cursor(table) as cursor:
+            if cursor.set_range(max(stem, start)):
+                for key, value in cursor:
+                    if not key.startswith(stem):
+                        return
+                    yield key, value
+
     # -- buckets ------------------------------------------------------------------------------
 
     def bucket(self, name: str) -> BucketRecord:
@@ -90,9 +130,7 @@ class View:
 
     def is_empty(self, bucket_id: int) -> bool:
         """Whether a bucket has no object version."""
-        with self.txn.cursor(self.tables.objects) as cursor:
-            found = cursor.set_range(number(bucket_id))
-            return not (found and cursor.key().startswith(number(bucket_id)))
+        return next(self.rows(self.tables.objects, number(bucket_id)), None) is None
 
     # -- objects ------------------------------------------------------------------------------
 
@@ -107,23 +145,29 @@ class View:
 
     def seek(self, bucket_id: int, start: str) -> Iterator[tuple[str, Callable[[], ObjectInfo]]]:
         """Yield the keys from ``start`` on whose newest version is an object; see paging.list_page."""
-        stem = number(bucket_id)
         previous = b""
-        with self.txn.cursor(self.tables.objects) as cursor:
-            if not cursor.set_range(seek_key(bucket_id, start)):
-                return
-            for found, value in cursor:
-                if not found.startswith(stem):
-                    return
-                key = key_of(found)
-                if key == previous:
-                    continue
-                previous = key
-                record = unseal(found, value, OBJECT)
-                if not record.delete_marker:
-                    name = key.decode()
-                    info = record.info(name)
-                    yield name, lambda info=info: info  # type: ignore[misc]
+        for found, value in self.rows(self.tables.objects, number(bucket_id), seek_key(bucket_id, start)):
+            key = key_of(found)
+            if key == previous:
+                continue
+            previous = key
+            record = unseal(found, value, OBJECT)
+            if not record.delete_marker:
+                name = key.decode()
+                info = record.info(name)
+                yield name, lambda info=info: info  # type: ignore[misc]
+
+    def layout(self, record: ObjectRecord) -> Layout:
+        """Return the layout of an object with parts; raise InternalError where it is damaged."""
+        key = number(record.sequence)
+        value = self.txn.get(key, db=self.tables.layouts)
+        if value is None:
+            raise damaged("layout of object version %d: missing", record.sequence)
+        return unseal(key, value, LAYOUT)
+
+    def extents(self, record: ObjectRecord) -> list[Extent]:
+        """Return the extents of an object version, in order."""
+        return self.layout(record).extents if record.parts_count else record.extents
 
     def inline_bytes(self, extent: Extent) -> bytes:
         """Return the bytes of an INLINE extent, verified; raise InternalError where they are damaged."""
@@ -135,27 +179,25 @@ class View:
     # -- files --------------------------------------------------------------------------------
 
     def references(self, extent_id: bytes) -> int:
-        """Return how many objects use a file."""
+        """Return how many extents name a file."""
         value = self.txn.get(extent_id, db=self.tables.refs)
         return 0 if value is None else unseal(extent_id, value, COUNT)
 
     def referenced(self, first: bytes) -> Iterator[bytes]:
         """Yield the ids of the files in use whose id begins with ``first``."""
-        with self.txn.cursor(self.tables.refs) as cursor:
-            if cursor.set_range(first):
-                for key, _ in cursor:
-                    if not key.startswith(first):
-                        return
-                    yield key
+        for key, _ in self.rows(self.tables.refs, first):
+            yield key
 
-    def garbage(self, until: int) -> Iterator[tuple[bytes, bytes]]:
-        """Yield (gc key, extent id) of the files that may be unlinked at ``until`` (ms), oldest first."""
+    def garbage(self, until: int) -> Iterator[tuple[bytes, int, bytes]]:
+        """Yield (gc key, sequence, extent id) of what may go at ``until`` (ms), the first due first.
+
+        The sequence is that of the change since which nothing uses the extent.
+        """
         limit = number(until + 1)
-        with self.txn.cursor(self.tables.gc) as cursor:
-            for key, _ in cursor:
-                if key >= limit:
-                    return
-                yield key, key[8:]
+        for key, _ in self.rows(self.tables.gc, b""):
+            if key >= limit:
+                return
+            yield key, int.from_bytes(key[8:16], "big"), key[16:]
 
     # -- documents and state ------------------------------------------------------------------
 
@@ -164,6 +206,11 @@ class View:
         key = number(bucket_id) + name.encode()
         value = self.txn.get(key, db=self.tables.documents)
         return None if value is None else unseal(key, value, DOCUMENT)
+
+    def sequence(self) -> int:
+        """Return the last number that next_sequence gave."""
+        value = self.txn.get(_SEQUENCE, db=self.tables.state)
+        return 0 if value is None else unseal(_SEQUENCE, value, COUNT)
 
     def uuid(self) -> str | None:
         """Return the identity of the store, None in a new one."""
@@ -177,11 +224,12 @@ class Edit(View):
     All or nothing is for the caller: where one of its steps fails after a change, it aborts the transaction.
     """
 
-    __slots__ = ("changed",)
+    __slots__ = ("_removal", "changed")
 
     def __init__(self, txn: lmdb.Transaction[bytes], tables: Tables) -> None:
         super().__init__(txn, tables)
         self.changed = False
+        self._removal = 0
 
     def put(self, key: bytes, value: bytes, table: lmdb._Database, *, append: bool = False) -> bool:
         """Keep ``value`` under ``key``; with ``append``, False where the key is not above all others."""
@@ -195,8 +243,7 @@ class Edit(View):
 
     def next_sequence(self) -> int:
         """Return a number above all that were given before."""
-        value = self.txn.get(_SEQUENCE, db=self.tables.state)
-        following = 1 if value is None else unseal(_SEQUENCE, value, COUNT) + 1
+        following = self.sequence() + 1
         self.put(_SEQUENCE, seal(_SEQUENCE, following), self.tables.state)
         return following
 
@@ -220,25 +267,19 @@ class Edit(View):
         bucket = self.bucket(name)
         if not self.is_empty(bucket.id):
             raise S3Error(Code.BucketNotEmpty, BucketName=name)
-        stem = number(bucket.id)
-        with self.txn.cursor(self.tables.documents) as cursor:
-            found = cursor.set_range(stem)
-            names = []
-            while found and cursor.key().startswith(stem):
-                names.append(cursor.key())
-                found = cursor.next()
-        for key in names:
+        for key in [key for key, _ in self.rows(self.tables.documents, number(bucket.id))]:
             self.delete(key, self.tables.documents)
         self.delete(name.encode(), self.tables.buckets)
 
-    def add_object(self, bucket_id: int, key: str, record: ObjectRecord) -> None:
-        """Keep a version and count the files that it uses."""
+    def put_record(self, bucket_id: int, key: str, record: ObjectRecord) -> None:
+        """Keep a version's record; its extents are counted by ``hold``."""
         lmdb_key = version_key(key_stem(bucket_id, key), record.sequence)
         self.put(lmdb_key, seal(lmdb_key, record), self.tables.objects)
-        for extent in record.extents:
-            if extent.kind != INLINE:
-                count = self.references(extent.id) + 1
-                self.put(extent.id, seal(extent.id, count), self.tables.refs)
+
+    def put_layout(self, sequence: int, layout: Layout) -> None:
+        """Keep the layout of the version ``sequence``; its extents are counted by ``hold``."""
+        key = number(sequence)
+        self.put(key, seal(key, layout), self.tables.layouts)
 
     def add_inline(self, sequence: int, data: bytes, digest: int) -> Extent:
         """Keep bytes under a new sequence number and return their extent."""
@@ -248,23 +289,55 @@ class Edit(View):
         return Extent(INLINE, key, len(data), digest)
 
     def remove_object(self, bucket_id: int, key: str, record: ObjectRecord, due: int) -> None:
-        """Remove a version; files that nothing uses any more may be unlinked at ``due`` (ms)."""
+        """Remove a version and release its extents."""
+        self.release(self.extents(record), due)
         self.delete(version_key(key_stem(bucket_id, key), record.sequence), self.tables.objects)
-        for extent in record.extents:
-            if extent.kind == INLINE:
-                self.delete(extent.id, self.tables.inline)
-                continue
-            count = self.references(extent.id) - 1
+        if record.parts_count:
+            self.delete(number(record.sequence), self.tables.layouts)
+
+    def check_removable(self, record: ObjectRecord) -> None:
+        """Raise InternalError where a row that remove_object needs is damaged."""
+        for extent in self.extents(record):
+            if extent.kind == FILE:
+                self.references(extent.id)
+
+    def hold(self, extents: list[Extent]) -> None:
+        """Count files as used by these extents too."""
+        for extent_id, uses in _uses(extents).items():
+            count = self.references(extent_id) + uses
+            self.put(extent_id, seal(extent_id, count), self.tables.refs)
+
+    def release(self, extents: list[Extent], due: int) -> None:
+        """Let extents go; what nothing uses any more may be unlinked at ``due`` (ms).
+
+        Inline bytes go at once where every reader has copied them before it began to answer.
+        """
+        left = {extent_id: self.references(extent_id) - uses for extent_id, uses in _uses(extents).items()}
+        for extent_id, count in left.items():
             if count > 0:
-                self.put(extent.id, seal(extent.id, count), self.tables.refs)
+                self.put(extent_id, seal(extent_id, count), self.tables.refs)
             else:
-                self.delete(extent.id, self.tables.refs)
-                self.put(number(due) + extent.id, b"", self.tables.gc)
+                self.delete(extent_id, self.tables.refs)
+                self._discard(extent_id, due)
+        for extent in extents:
+            if extent.kind == INLINE:
+                if len(extents) <= AT_ONCE:
+                    self.delete(extent.id, self.tables.inline)
+                else:
+                    self._discard(extent.id, due)
+
+    def _discard(self, extent_id: bytes, due: int) -> None:
+        # One sequence number for all that a change removes. A reader that knew a number below it may
+        # still read what is removed.
+        self._removal = self._removal or self.next_sequence()
+        self.put(number(due) + number(self._removal) + extent_id, b"", self.tables.gc)
 
     def forget_garbage(self, gc_keys: list[bytes]) -> None:
-        """Remove rows of the gc table whose files are gone."""
+        """Remove rows of the gc table whose files are gone, and inline bytes with theirs."""
         for key in gc_keys:
             self.delete(key, self.tables.gc)
+            if is_inline(key[16:]):
+                self.delete(key[16:], self.tables.inline)
 
     def put_document(self, bucket_id: int, name: str, document: bytes | None) -> None:
         """Keep a document; None removes it."""
@@ -273,3 +346,12 @@ class Edit(View):
             self.delete(key, self.tables.documents)
         else:
             self.put(key, seal(key, document), self.tables.documents)
+
+
+def is_inline(extent_id: bytes) -> bool:
+    """Whether an extent id is that of inline bytes, a sequence number, and not that of a file."""
+    return len(extent_id) == 8
+
+
+def _uses(extents: list[Extent]) -> Counter[bytes]:
+    return Counter(extent.id for extent in extents if extent.kind == FILE)

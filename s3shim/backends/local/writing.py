@@ -1,7 +1,10 @@
-"""PutObject and DeleteObject of the local store."""
+"""PutObject, PutObjectTagging, DeleteObject and DeleteObjects of the local store."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from s3shim.backends.local.reading import find
 from s3shim.backends.local.records import Extent, ObjectRecord
 from s3shim.backends.local.store import Store
 from s3shim.backends.local.tables import Edit, View
@@ -22,16 +25,45 @@ def put_object(
     with store.index.read() as view:
         bucket_id = view.bucket(ref.bucket).id
         if conditions is not NO_CONDITIONS:
-            _check(view, bucket_id, ref.key, conditions)
+            check_target(view, bucket_id, ref.key, conditions)
+    stored = store_body(store, body)
+    return _commit(store, ref, bucket_id, _record(stored.size, body, meta), stored, conditions)
+
+
+@dataclass(slots=True)
+class Stored:
+    """A body of ``size`` bytes that is read: in a ``file``, or as ``data`` that are not in the index yet."""
+
+    size: int
+    file: Extent | None
+    data: bytes = b""
+
+    def extents(self, edit: Edit, sequence: int) -> list[Extent]:
+        """Return the extents, which are used from now on; inline bytes go in under ``sequence``."""
+        if self.file is not None:
+            edit.hold([self.file])
+            return [self.file]
+        return [edit.add_inline(sequence, self.data, crc64nvme(self.data))] if self.data else []
+
+    def discard(self, store: Store) -> None:
+        """Remove the file, unless the index knows it: a commit that failed may yet have reached the disk."""
+        if self.file is None:
+            return
+        with store.index.read() as view:
+            known = view.references(self.file.id)
+        if not known:
+            store.files.unlink(self.file.id)
+
+
+def store_body(store: Store, body: Body) -> Stored:
+    """Read a body to its end; a large one is a durable file then."""
     data, ended = _gather(body, store.settings.inline_max)
     if not ended:
-        extent = store.files.write(body, data)
-        record = _record(extent.length, body, meta)
-        record.extents = [extent]
-        return _commit(store, ref, bucket_id, record, b"", conditions)
+        file = store.files.write(body, data)
+        return Stored(file.length, file)
     if body.length is not None and body.length != len(data):
         raise S3Error(Code.IncompleteBody)
-    return _commit(store, ref, bucket_id, _record(len(data), body, meta), data, conditions)
+    return Stored(len(data), None, data)
 
 
 def _gather(body: Body, limit: int) -> tuple[bytes, bool]:
@@ -66,39 +98,43 @@ def _record(size: int, body: Body, meta: ObjectMeta) -> ObjectRecord:
 
 
 def _commit(
-    store: Store, ref: ObjectRef, bucket_id: int, record: ObjectRecord, data: bytes, conditions: Conditions
+    store: Store,
+    ref: ObjectRef,
+    bucket_id: int,
+    record: ObjectRecord,
+    stored: Stored,
+    conditions: Conditions,
 ) -> ObjectInfo:
     settings = store.settings
-    written = list(record.extents)
-    digest = crc64nvme(data)
 
     def change(edit: Edit) -> None:
         if edit.bucket(ref.bucket).id != bucket_id:
             raise S3Error(Code.NoSuchBucket, BucketName=ref.bucket)
-        current = _check(edit, bucket_id, ref.key, conditions)
+        current = check_target(edit, bucket_id, ref.key, conditions)
         record.sequence = edit.next_sequence()
         record.last_modified = settings.clock()
-        if data:
-            record.extents = [edit.add_inline(record.sequence, data, digest)]
+        record.extents = stored.extents(edit, record.sequence)
+        edit.put_record(bucket_id, ref.key, record)
         if current is not None:
-            edit.remove_object(bucket_id, ref.key, current, record.last_modified + settings.grace)
-        edit.add_object(bucket_id, ref.key, record)
+            edit.remove_object(bucket_id, ref.key, current, settings.due())
 
     try:
         store.committer.run(change)
     except S3Error:
-        _discard(store, written)
+        stored.discard(store)
         raise
     return record.info(ref.key)
 
 
-def _discard(store: Store, written: list[Extent]) -> None:
-    # A commit that failed may yet have reached the disk: only a file that the index does not know goes.
-    for extent in written:
-        with store.index.read() as view:
-            known = view.references(extent.id)
-        if not known:
-            store.files.unlink(extent.id)
+def put_object_tags(store: Store, ref: ObjectRef, tags: dict[str, str]) -> None:
+    """See Backend.put_object_tags."""
+
+    def change(edit: Edit) -> None:
+        record = find(edit, ref)
+        record.tags = tags
+        edit.put_record(edit.bucket(ref.bucket).id, ref.key, record)
+
+    store.committer.run(change)
 
 
 def delete_object(store: Store, ref: ObjectRef, conditions: Conditions) -> Deleted:
@@ -110,16 +146,41 @@ def delete_object(store: Store, ref: ObjectRef, conditions: Conditions) -> Delet
 
     def change(edit: Edit) -> None:
         bucket_id = edit.bucket(ref.bucket).id
-        current = _check(edit, bucket_id, ref.key, conditions)
+        current = check_target(edit, bucket_id, ref.key, conditions)
         if current is not None:
-            due = store.settings.clock() + store.settings.grace
-            edit.remove_object(bucket_id, ref.key, current, due)
+            edit.remove_object(bucket_id, ref.key, current, store.settings.due())
 
     store.committer.run(change)
     return Deleted()
 
 
-def _check(view: View, bucket_id: int, key: str, conditions: Conditions) -> ObjectRecord | None:
+def delete_objects(store: Store, bucket: str, refs: list[ObjectRef]) -> list[Deleted | S3Error]:
+    """See Backend.delete_objects. All in one commit; a record that is damaged stays, the others go."""
+
+    def change(edit: Edit) -> list[Deleted | S3Error]:
+        bucket_id = edit.bucket(bucket).id
+        outcomes: list[Deleted | S3Error] = []
+        doomed: dict[str, ObjectRecord] = {}
+        for ref in refs:
+            try:
+                if ref.version_id in (None, NULL_VERSION):
+                    current = edit.current(bucket_id, ref.key)
+                    if current is not None:
+                        edit.check_removable(current)
+                        doomed[ref.key] = current
+                outcomes.append(Deleted())
+            except S3Error as error:
+                outcomes.append(error)
+        due = store.settings.due()
+        for key, record in doomed.items():
+            edit.remove_object(bucket_id, key, record, due)
+        return outcomes
+
+    return store.committer.run(change)
+
+
+def check_target(view: View, bucket_id: int, key: str, conditions: Conditions) -> ObjectRecord | None:
+    """Return the version that a write replaces, or None; raises what ``check_write`` raises."""
     current = view.current(bucket_id, key)
     if conditions is not NO_CONDITIONS:
         check_write(conditions, None if current is None or current.delete_marker else current.info(key))

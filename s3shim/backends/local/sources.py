@@ -1,0 +1,48 @@
+"""The source of a copy: found, checked, and the bytes of it that are wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from s3shim.backends.base import Copy
+from s3shim.backends.local.reading import find
+from s3shim.backends.local.records import Extent, Layout, ObjectRecord
+from s3shim.backends.local.sharing import share
+from s3shim.backends.local.tables import Edit
+from s3shim.conditions import check_copy
+from s3shim.errors import Code, S3Error
+from s3shim.ranges import ByteRange
+
+
+@dataclass(slots=True)
+class Source:
+    """An object, with its layout where it has parts, and ``length`` bytes of it from ``start`` on."""
+
+    record: ObjectRecord
+    layout: Layout | None
+    start: int
+    length: int
+
+    def share(self, edit: Edit) -> list[Extent]:
+        """Return extents of these bytes that are used from now on."""
+        extents = self.record.extents if self.layout is None else self.layout.extents
+        return share(edit, extents, self.start, self.length)
+
+
+def find_source(edit: Edit, copy: Copy, byte_range: ByteRange | None = None) -> Source:
+    """Return the source; NoSuchBucket, NoSuchKey, NoSuchVersion, PreconditionFailed, InvalidRange."""
+    record = find(edit, copy.source)
+    check_copy(copy.conditions, record.info(copy.source.key))
+    start, length = whole_range(byte_range, record.size)
+    return Source(record, edit.layout(record) if record.parts_count else None, start, length)
+
+
+def whole_range(byte_range: ByteRange | None, size: int) -> tuple[int, int]:
+    """Return (start, length) within ``size`` bytes; InvalidRange for a range that is not all within."""
+    if byte_range is None:
+        return 0, size
+    start, length = byte_range.resolve(size)
+    last = byte_range.last
+    if byte_range.first is not None and last is not None and last >= size:
+        raise S3Error(Code.InvalidRange, ActualObjectSize=size)
+    return start, length
