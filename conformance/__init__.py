@@ -1,0 +1,1 @@
+"""Foreign clients and suites against a running server; ``python -m conformance --help``."""

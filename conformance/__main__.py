@@ -1,0 +1,90 @@
+"""``python -m conformance``: run suites against a server of our own and compare with the lists."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from conformance import expected
+from conformance.cases import Options, Outcome, Refused
+from conformance.load import suite as load
+from conformance.s3tests import suite as s3tests
+from conformance.suites import aws, large, minio_py, multipart, rclone, s3cmd
+
+SUITES = {
+    suite.SUITE.name: suite.SUITE for suite in (aws, multipart, minio_py, s3cmd, rclone, s3tests, large, load)
+}
+ON_REQUEST = ("large", "load")
+_UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_LABELS = {"pass": "PASS", "fail": "FAIL", "out": "SKIP"}
+
+
+def main() -> int:
+    """Return 0 where every suite did what its list says, else 1."""
+    arguments = _arguments()
+    # A terminated run stops its server too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    options = Options(arguments.s3_tests, arguments.size)
+    wrong: list[str] = []
+    total: Counter[str] = Counter()
+    for name in arguments.only or [name for name in SUITES if name not in ON_REQUEST]:
+        found, failure = _run(name, options, arguments.case)
+        total.update(outcome.verdict for outcome in found)
+        if failure:
+            wrong.append(failure)
+        elif arguments.update and not arguments.case:
+            expected.update(name, found)
+        else:
+            wrong += expected.differences(name, found, complete=not arguments.case)
+    print(f"{total['pass']} passed, {total['fail']} failed, {total['out']} out of scope")
+    for line in wrong:
+        print(f"DIFFERENT {line}")
+    return 1 if wrong else 0
+
+
+def _run(name: str, options: Options, wanted: str) -> tuple[list[Outcome], str]:
+    """Run one suite and print a line per case; return the outcomes, and what kept it from running."""
+    found = []
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix=f"conformance-{name}-") as work:
+        try:
+            for outcome, notes in SUITES[name].run(Path(work), options, wanted):
+                found.append(outcome)
+                reason = f" ({outcome.reason})" if outcome.reason else ""
+                print(f"{name}/{outcome.name} {_LABELS[outcome.verdict]}{reason}", flush=True)
+                for note in notes:
+                    print(f"    {note}", flush=True)
+        except (Refused, RuntimeError) as error:
+            print(f"{name} CANNOT RUN: {error}", flush=True)
+            return found, f"{name}: {error}"
+    print(f"{name}: {len(found)} cases in {time.monotonic() - began:.1f} s", flush=True)
+    return found, ""
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m conformance", description=__doc__)
+    parser.add_argument(
+        "--only", nargs="+", choices=SUITES, help="suites to run (default: all but large and load)"
+    )
+    parser.add_argument("--case", default="", help="run only cases whose name contains this")
+    parser.add_argument("--s3-tests", type=Path, help="a checkout of ceph/s3-tests")
+    parser.add_argument("--size", type=_size, default="64MiB", help="object size of large and load")
+    parser.add_argument("--update", action="store_true", help="rewrite the expected lists")
+    return parser.parse_args()
+
+
+def _size(text: str) -> int:
+    match = re.fullmatch(r"([0-9]+)(|KiB|MiB|GiB)", text)
+    if not match:
+        raise argparse.ArgumentTypeError("a size such as 64MiB or 2GiB")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

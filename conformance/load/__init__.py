@@ -1,0 +1,1 @@
+"""Load on a server: bounded memory, Complete as metadata work, races, overwrites."""

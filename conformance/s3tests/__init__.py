@@ -1,0 +1,1 @@
+"""The suite of ceph/s3-tests, run as it is against our server."""

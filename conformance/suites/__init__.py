@@ -1,0 +1,1 @@
+"""One module per client; each case has a bucket of its own."""
