@@ -38,6 +38,13 @@ class ByteRange:
             )
         return start, length
 
+    def resolve_whole(self, size: int) -> tuple[int, int]:
+        """Return (start, length) as ``resolve`` does; InvalidRange where a byte of it is beyond the end."""
+        start, length = self.resolve(size)
+        if self.first is not None and self.last is not None and self.last >= size:
+            raise S3Error(Code.InvalidRange, ActualObjectSize=size)
+        return start, length
+
 
 def parse_range(value: str | None) -> ByteRange | None:
     """Return the range that a Range header names, or None where it is to be ignored."""

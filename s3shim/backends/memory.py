@@ -285,9 +285,7 @@ class MemoryBackend(Backend):
             source, data = self._bucket(copy.source.bucket).find(copy.source)
             check_copy(copy.conditions, source)
             if byte_range is not None:
-                start, length = byte_range.resolve(source.size)
-                if byte_range.first is not None and (byte_range.last or 0) >= source.size:
-                    raise S3Error(Code.InvalidRange, ActualObjectSize=source.size)
+                start, length = byte_range.resolve_whole(source.size)
                 data = data[start : start + length]
             etag = source.etag
             if source.parts_count or len(data) != source.size:

@@ -24,19 +24,12 @@ def list_parts(backend: Backend, request: S3Request) -> Response:
     truncated = 0 < limit < len(parts)
     parts = parts[:limit]
     following = f"<NextPartNumberMarker>{parts[-1].part_number}</NextPartNumberMarker>" if parts else ""
-    algorithm = upload.checksum_algorithm
-    checksum = (
-        f"<ChecksumAlgorithm>{algorithm.upper()}</ChecksumAlgorithm>"
-        f"<ChecksumType>{upload.checksum_type}</ChecksumType>"
-        if algorithm
-        else ""
-    )
     return xml_response(
         f'<ListPartsResult xmlns="{NAMESPACE}"><Bucket>{text(request.bucket)}</Bucket>'
         f"<Key>{text(request.key)}</Key><UploadId>{upload.upload_id}</UploadId>"
         f"{_people(request)}<StorageClass>STANDARD</StorageClass>"
         f"<PartNumberMarker>{marker}</PartNumberMarker>{following}<MaxParts>{limit}</MaxParts>"
-        f"<IsTruncated>{_boolean(truncated)}</IsTruncated>{checksum}"
+        f"<IsTruncated>{_boolean(truncated)}</IsTruncated>{_checksum(upload)}"
         f"{''.join(_part(part) for part in parts)}</ListPartsResult>"
     )
 
@@ -100,17 +93,19 @@ def list_multipart_uploads(backend: Backend, request: S3Request) -> Response:
 
 
 def _upload(request: S3Request, upload: UploadInfo, key: str) -> str:
-    algorithm = upload.checksum_algorithm
-    checksum = (
-        f"<ChecksumAlgorithm>{algorithm.upper()}</ChecksumAlgorithm>"
-        f"<ChecksumType>{upload.checksum_type}</ChecksumType>"
-        if algorithm
-        else ""
-    )
     return (
         f"<Upload><Key>{key}</Key><UploadId>{upload.upload_id}</UploadId>{_people(request)}"
         f"<StorageClass>STANDARD</StorageClass><Initiated>{timestamp(upload.initiated)}</Initiated>"
-        f"{checksum}</Upload>"
+        f"{_checksum(upload)}</Upload>"
+    )
+
+
+def _checksum(upload: UploadInfo) -> str:
+    if upload.checksum_algorithm is None:
+        return ""
+    return (
+        f"<ChecksumAlgorithm>{upload.checksum_algorithm.upper()}</ChecksumAlgorithm>"
+        f"<ChecksumType>{upload.checksum_type}</ChecksumType>"
     )
 
 

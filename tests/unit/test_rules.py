@@ -184,6 +184,17 @@ def test_range_is_pythons_slice(size, first, last):
         assert length > 0
 
 
+@given(st.integers(0, 50), st.integers(0, 60), st.integers(0, 60))
+def test_whole_range_is_all_within(size, first, last):
+    wanted = ByteRange(first, last)
+    if first <= last < size:
+        assert wanted.resolve_whole(size) == (first, last - first + 1)
+    else:
+        with pytest.raises(S3Error) as raised:
+            wanted.resolve_whole(size)
+        assert raised.value.code is Code.InvalidRange
+
+
 SECOND = 1_700_000_000_000
 
 

@@ -10,7 +10,6 @@ from s3shim.backends.local.records import Extent, Layout, ObjectRecord
 from s3shim.backends.local.sharing import share
 from s3shim.backends.local.tables import Edit
 from s3shim.conditions import check_copy
-from s3shim.errors import Code, S3Error
 from s3shim.ranges import ByteRange
 
 
@@ -33,16 +32,5 @@ def find_source(edit: Edit, copy: Copy, byte_range: ByteRange | None = None) -> 
     """Return the source; NoSuchBucket, NoSuchKey, NoSuchVersion, PreconditionFailed, InvalidRange."""
     record = find(edit, copy.source)
     check_copy(copy.conditions, record.info(copy.source.key))
-    start, length = whole_range(byte_range, record.size)
+    start, length = (0, record.size) if byte_range is None else byte_range.resolve_whole(record.size)
     return Source(record, edit.layout(record) if record.parts_count else None, start, length)
-
-
-def whole_range(byte_range: ByteRange | None, size: int) -> tuple[int, int]:
-    """Return (start, length) within ``size`` bytes; InvalidRange for a range that is not all within."""
-    if byte_range is None:
-        return 0, size
-    start, length = byte_range.resolve(size)
-    last = byte_range.last
-    if byte_range.first is not None and last is not None and last >= size:
-        raise S3Error(Code.InvalidRange, ActualObjectSize=size)
-    return start, length
