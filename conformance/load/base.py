@@ -114,6 +114,6 @@ def outcome(call: Callable[..., Any], **parameters: Any) -> str:
     """Return "done", or the S3 error code that the call ended with."""
     try:
         call(**parameters)
-    except call.__self__.exceptions.ClientError as error:  # type: ignore[attr-defined]
+    except call.__self__.exceptions.ClientError as error:
         return str(error.response["Error"]["Code"])
     return "done"

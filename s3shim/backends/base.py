@@ -20,7 +20,7 @@ from enum import Flag, auto
 from typing import ClassVar
 
 from s3shim.conditions import NO_CONDITIONS, Conditions
-from s3shim.copying import Copy as Copy
+from s3shim.copying import Copy
 from s3shim.errors import Code, S3Error
 from s3shim.model import (
     Body,

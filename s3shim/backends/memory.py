@@ -11,12 +11,14 @@ import time
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
 from threading import Lock
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
-from s3shim.backends.base import Backend, Capability, Copy
+from s3shim.backends.base import Backend, Capability
 from s3shim.conditions import Conditions, check_copy, check_read, check_write, range_applies
+from s3shim.copying import Copy
 from s3shim.errors import Code, S3Error
 from s3shim.model import (
     NULL_VERSION,
@@ -40,6 +42,8 @@ from s3shim.multipart import Completion, assemble
 from s3shim.paging import list_page, list_uploads_page, upload_position
 from s3shim.ranges import ByteRange
 
+T = TypeVar("T")
+
 _READ = 1 << 20
 _REPLAY_MS = 24 * 3600 * 1000
 
@@ -54,6 +58,10 @@ class _Upload:
 class _Completed:
     fingerprint: str
     info: ObjectInfo
+
+
+def _itself(info: T) -> T:
+    return info
 
 
 class _Bucket:
@@ -71,14 +79,12 @@ class _Bucket:
 
     def seek(self, start: str) -> Iterator[tuple[str, Callable[[], ObjectInfo]]]:
         for key in self.keys[bisect_left(self.keys, start) :]:
-            info = self.objects[key][0]
-            yield key, lambda info=info: info  # type: ignore[misc]
+            yield key, partial(_itself, self.objects[key][0])
 
     def seek_upload(self, start: str) -> Iterator[tuple[str, Callable[[], UploadInfo]]]:
         positions = sorted(self.uploads)
         for position in positions[bisect_left(positions, start) :]:
-            info = self.uploads[position].info
-            yield position, lambda info=info: info  # type: ignore[misc]
+            yield position, partial(_itself, self.uploads[position].info)
 
     def find(self, ref: ObjectRef) -> tuple[ObjectInfo, bytes]:
         if ref.version_id not in (None, NULL_VERSION):

@@ -8,10 +8,11 @@ from s3shim import paging
 from s3shim.backends.base import Backend
 from s3shim.errors import Code, S3Error
 from s3shim.model import NULL_VERSION, ListQuery, ObjectInfo, Page
+from s3shim.wire import xml
 from s3shim.wire.parameters import boolean, encoding_type, integer
 from s3shim.wire.request import S3Request
 from s3shim.wire.response import Response, xml_response
-from s3shim.wire.xml import ILLEGAL, NAMESPACE, owner, text, timestamp, url_encoded
+from s3shim.wire.xml import NAMESPACE, owner, text, timestamp
 
 MAX_KEYS = 1000
 
@@ -26,7 +27,7 @@ class _Listing:
     encode: bool
 
     def name(self, value: str) -> str:
-        return text(url_encoded(value)) if self.encode else text(value)
+        return xml.listed_name(value, self.encode)
 
     def element(self, tag: str, value: str | None) -> str:
         return "" if value is None else f"<{tag}>{self.name(value)}</{tag}>"
@@ -39,7 +40,7 @@ class _Listing:
         parts.append(f"<MaxKeys>{self.query.max_keys}</MaxKeys>")
         if self.encode:
             parts.append("<EncodingType>url</EncodingType>")
-        parts.append(f"<IsTruncated>{'true' if self.page.is_truncated else 'false'}</IsTruncated>")
+        parts.append(f"<IsTruncated>{xml.boolean(self.page.is_truncated)}</IsTruncated>")
         return "".join(parts)
 
     def entries(self, tag: str, version: str, owned: str) -> str:
@@ -53,10 +54,7 @@ class _Listing:
         )
 
     def prefixes(self) -> str:
-        return "".join(
-            f"<CommonPrefixes><Prefix>{self.name(prefix)}</Prefix></CommonPrefixes>"
-            for prefix in self.page.common_prefixes
-        )
+        return xml.common_prefixes(self.page.common_prefixes, self.encode)
 
 
 def _checksum_elements(info: ObjectInfo) -> str:
@@ -74,25 +72,9 @@ def _list(backend: Backend, request: S3Request, marker: str) -> _Listing:
         max_keys=integer(get("max-keys"), "max-keys", default=MAX_KEYS, least=0, most=MAX_KEYS),
     )
     page = backend.list_objects(request.bucket, query)
-    return _Listing(request, query, page, encode or _unfit_for_xml(query, page))
-
-
-def _unfit_for_xml(query: ListQuery, page: Page[ObjectInfo]) -> bool:
-    """Whether a name of this page has a character that XML 1.0 cannot hold in any form.
-
-    Such a page says EncodingType url unasked: the document stays well formed and no name is altered.
-    """
-    unfit = ILLEGAL.search
-    return any(
-        unfit(name)
-        for name in (
-            query.prefix,
-            query.delimiter,
-            query.marker,
-            *page.common_prefixes,
-            *(info.key for info in page.items),
-        )
-    )
+    names = [query.prefix, query.delimiter, query.marker, *page.common_prefixes]
+    names += [info.key for info in page.items]
+    return _Listing(request, query, page, encode or xml.unfit(names))
 
 
 def list_objects(backend: Backend, request: S3Request) -> Response:

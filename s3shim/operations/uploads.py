@@ -5,11 +5,12 @@ from __future__ import annotations
 from s3shim.backends.base import Backend
 from s3shim.errors import Code, S3Error
 from s3shim.model import PartInfo, UploadInfo, UploadQuery
+from s3shim.wire import xml
 from s3shim.wire.parameters import encoding_type, integer
 from s3shim.wire.request import S3Request
 from s3shim.wire.response import Response, xml_response
 from s3shim.wire.results import checksum_elements
-from s3shim.wire.xml import ILLEGAL, NAMESPACE, owner, text, timestamp, url_encoded
+from s3shim.wire.xml import NAMESPACE, owner, text, timestamp
 
 MAX_UPLOADS = 1000
 MAX_PARTS = 1000
@@ -29,7 +30,7 @@ def list_parts(backend: Backend, request: S3Request) -> Response:
         f"<Key>{text(request.key)}</Key><UploadId>{upload.upload_id}</UploadId>"
         f"{_people(request)}<StorageClass>STANDARD</StorageClass>"
         f"<PartNumberMarker>{marker}</PartNumberMarker>{following}<MaxParts>{limit}</MaxParts>"
-        f"<IsTruncated>{_boolean(truncated)}</IsTruncated>{_checksum(upload)}"
+        f"<IsTruncated>{xml.boolean(truncated)}</IsTruncated>{_checksum(upload)}"
         f"{''.join(_part(part) for part in parts)}</ListPartsResult>"
     )
 
@@ -61,10 +62,10 @@ def list_multipart_uploads(backend: Backend, request: S3Request) -> Response:
     page = backend.list_multipart_uploads(request.bucket, query)
     names = [query.prefix, query.delimiter, query.key_marker, *page.common_prefixes]
     names += [upload.key for upload in page.items]
-    encode = asked or any(ILLEGAL.search(name) for name in names)
+    encode = asked or xml.unfit(names)
 
     def name(value: str) -> str:
-        return text(url_encoded(value)) if encode else text(value)
+        return xml.listed_name(value, encode)
 
     following = ""
     if page.next_marker is not None:
@@ -82,12 +83,9 @@ def list_multipart_uploads(backend: Backend, request: S3Request) -> Response:
         + (f"<Delimiter>{name(query.delimiter)}</Delimiter>" if query.delimiter else "")
         + ("<EncodingType>url</EncodingType>" if encode else "")
         + f"<MaxUploads>{query.max_uploads}</MaxUploads>"
-        + f"<IsTruncated>{_boolean(page.is_truncated)}</IsTruncated>"
+        + f"<IsTruncated>{xml.boolean(page.is_truncated)}</IsTruncated>"
         + "".join(_upload(request, upload, name(upload.key)) for upload in page.items)
-        + "".join(
-            f"<CommonPrefixes><Prefix>{name(prefix)}</Prefix></CommonPrefixes>"
-            for prefix in page.common_prefixes
-        )
+        + xml.common_prefixes(page.common_prefixes, encode)
         + "</ListMultipartUploadsResult>"
     )
 
@@ -112,7 +110,3 @@ def _checksum(upload: UploadInfo) -> str:
 def _people(request: S3Request) -> str:
     # Only the owner's account may upload, so it is the initiator's too.
     return owner(request.identity, "Initiator") + owner(request.identity)
-
-
-def _boolean(value: bool) -> str:
-    return "true" if value else "false"

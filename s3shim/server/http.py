@@ -39,7 +39,6 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # The end of a head; or a bare line feed, which the parser refuses at once.
 _END = re.compile(rb"\r\n\r\n|(?<!\r)\n")
 
-
 _EMPTY_EXPECT = re.compile(rb"(?i)(?:\A|\r\n)expect:[ \t]*(?=\r\n|\Z)")
 
 
@@ -132,8 +131,9 @@ class Request(BaseRequest):
         """Parse header or trailer lines; the limit holds for each section."""
         if len(data) > MAX_HEADER_SECTION:
             raise errors.LimitRequestHeaders("header section too long")
-        # An empty list of expectations is none (RFC 9110, 10.1.1); the parser would refuse it.
-        data = _EMPTY_EXPECT.sub(b"", data).removeprefix(b"\r\n")
+        if b"expect:" in data.lower():
+            # An empty list of expectations is none (RFC 9110, 10.1.1); the parser would refuse it.
+            data = _EMPTY_EXPECT.sub(b"", data).removeprefix(b"\r\n")
         headers: list[tuple[str, str]] = super().parse_headers(data, from_trailer)
         if from_trailer:
             return headers

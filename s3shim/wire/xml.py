@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import xml.parsers.expat
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -39,6 +40,33 @@ def text(value: str) -> str:
 def url_encoded(value: str) -> str:
     """Return ``value`` as encoding-type=url has it; a blank is %20, which every decoder reads."""
     return quote(value, safe="/*-._~")
+
+
+def unfit(names: Iterable[str]) -> bool:
+    """Whether one of ``names`` has a character that XML 1.0 cannot hold in any form.
+
+    A listing with such a name says EncodingType url unasked: the document stays well formed and no name
+    is altered.
+    """
+    return any(ILLEGAL.search(name) for name in names)
+
+
+def listed_name(value: str, encode: bool) -> str:
+    """Return a key or prefix as a listing has it: URL-encoded where ``encode``."""
+    return text(url_encoded(value)) if encode else text(value)
+
+
+def common_prefixes(prefixes: Iterable[str], encode: bool) -> str:
+    """Return the CommonPrefixes elements of a listing."""
+    return "".join(
+        f"<CommonPrefixes><Prefix>{listed_name(prefix, encode)}</Prefix></CommonPrefixes>"
+        for prefix in prefixes
+    )
+
+
+def boolean(value: bool) -> str:
+    """Return ``value`` as XML has it."""
+    return "true" if value else "false"
 
 
 def owner(identity: Identity, element: str = "Owner") -> str:

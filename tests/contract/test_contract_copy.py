@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from s3shim.backends.base import Copy
 from s3shim.conditions import NO_CONDITIONS, Conditions, ETagList
+from s3shim.copying import Copy
 from s3shim.errors import Code
 from s3shim.model import BucketInfo, ListQuery, ObjectMeta, ObjectRef
 from s3shim.multipart import ListedPart

@@ -11,8 +11,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from s3shim.backends.base import Capability, Copy
+from s3shim.backends.base import Capability
 from s3shim.conditions import NO_CONDITIONS
+from s3shim.copying import Copy
 from s3shim.errors import Code, S3Error
 from s3shim.model import BucketInfo, Deleted, ObjectRef, UploadQuery
 from s3shim.ranges import ByteRange

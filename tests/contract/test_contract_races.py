@@ -3,8 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
-from s3shim.backends.base import Copy
 from s3shim.conditions import NO_CONDITIONS, Conditions, ETagList
+from s3shim.copying import Copy
 from s3shim.errors import Code, S3Error
 from s3shim.model import ListQuery, ObjectInfo, ObjectRef, UploadQuery
 from tests.contract.bodies import code_of, digests_of, get, pattern, put

@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from s3shim.backends.base import Copy
 from s3shim.conditions import NO_CONDITIONS
+from s3shim.copying import Copy
 from s3shim.errors import Code
 from s3shim.model import Deleted, ListQuery, ObjectMeta, ObjectRef
 from tests.contract.bodies import BytesBody, code_of, get, pattern, put

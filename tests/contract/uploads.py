@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from s3shim.backends.base import Copy
 from s3shim.conditions import NO_CONDITIONS, Conditions
+from s3shim.copying import Copy
 from s3shim.errors import Code
 from s3shim.model import ObjectInfo, ObjectMeta, ObjectRef, PartInfo, UploadInfo, UploadRef
 from s3shim.multipart import Completion, ListedPart, checksum_type_of

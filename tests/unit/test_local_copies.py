@@ -2,8 +2,8 @@
 
 import pytest
 
-from s3shim.backends.base import Copy
 from s3shim.conditions import NO_CONDITIONS
+from s3shim.copying import Copy
 from s3shim.errors import Code
 from s3shim.model import ObjectRef
 from s3shim.ranges import ByteRange

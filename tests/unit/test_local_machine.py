@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from s3shim.backends.base import Copy
 from s3shim.backends.local import LocalBackend, lock, sweep
 from s3shim.conditions import NO_CONDITIONS
+from s3shim.copying import Copy
 from s3shim.model import BucketInfo, ListQuery, ObjectRef, UploadQuery
 from s3shim.ranges import ByteRange
 from tests.contract.bodies import get, pattern, put

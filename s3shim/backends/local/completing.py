@@ -90,7 +90,7 @@ def _end(
     for part_number, part in parts.items():
         if part_number not in listed:
             edit.release(part.extents, due)
-    upload_rows.forget_upload(edit, upload, list(parts))
+    upload_rows.forget_upload(edit, upload.key, list(parts))
 
 
 def _answered(edit: Edit, upload: UploadRef, fingerprint: str) -> ObjectInfo:

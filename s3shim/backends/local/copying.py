@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from s3shim.backends.base import Copy
 from s3shim.backends.local.records import ObjectRecord
 from s3shim.backends.local.sources import find_source
 from s3shim.backends.local.store import Store
 from s3shim.backends.local.tables import Edit
 from s3shim.backends.local.writing import check_target
 from s3shim.conditions import Conditions
+from s3shim.copying import Copy
 from s3shim.model import ObjectInfo, ObjectRef
 
 

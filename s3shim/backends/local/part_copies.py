@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 
-from s3shim.backends.base import Copy
 from s3shim.backends.local import upload_rows
 from s3shim.backends.local.records import PartRecord
 from s3shim.backends.local.sources import Source, find_source
 from s3shim.backends.local.store import Store
 from s3shim.backends.local.tables import Edit
+from s3shim.copying import Copy
 from s3shim.model import PartInfo, UploadRef
 from s3shim.ranges import ByteRange
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from s3shim.backends.base import Copy
 from s3shim.backends.local.reading import find
 from s3shim.backends.local.records import Extent, Layout, ObjectRecord
 from s3shim.backends.local.sharing import share
 from s3shim.backends.local.tables import Edit
 from s3shim.conditions import check_copy
+from s3shim.copying import Copy
 from s3shim.ranges import ByteRange
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import lmdb
 
@@ -154,8 +155,7 @@ class View:
             record = unseal(found, value, OBJECT)
             if not record.delete_marker:
                 name = key.decode()
-                info = record.info(name)
-                yield name, lambda info=info: info  # type: ignore[misc]
+                yield name, partial(record.info, name)
 
     def layout(self, record: ObjectRecord) -> Layout:
         """Return the layout of an object with parts; raise InternalError where it is damaged."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from hmac import compare_digest
 
 from s3shim.backends.local.records import (
@@ -115,7 +116,7 @@ def seek(view: View, bucket_id: int, start: str) -> Iterator[tuple[str, Callable
         upload_id = upload_id_of(int.from_bytes(found[-8:], "big"), record.nonce)
         position = upload_position(key, upload_id)
         if position >= start:
-            yield position, lambda record=record, key=key, upload_id=upload_id: record.info(key, upload_id)  # type: ignore[misc]
+            yield position, partial(record.info, key, upload_id)
 
 
 def _seek_start(bucket_id: int, start: str) -> bytes:
@@ -139,11 +140,10 @@ def remove_all(edit: Edit, bucket_id: int, due: int) -> None:
 
 def remove(edit: Edit, key: bytes, due: int) -> None:
     """Remove an upload and its parts; their files may be unlinked at ``due`` (ms)."""
-    sequence = int.from_bytes(key[-8:], "big")
-    for part_number, part in list(parts(edit, sequence)):
+    found = list(parts(edit, int.from_bytes(key[-8:], "big")))
+    for _, part in found:
         edit.release(part.extents, due)
-        edit.delete(_part_key(sequence, part_number), edit.tables.parts)
-    edit.delete(key, edit.tables.uploads)
+    forget_upload(edit, key, [part_number for part_number, _ in found])
 
 
 # -- parts ------------------------------------------------------------------------------------
@@ -172,11 +172,12 @@ def replace_part(edit: Edit, sequence: int, part_number: int, record: PartRecord
         edit.release(previous.extents, due)
 
 
-def forget_upload(edit: Edit, upload: Upload, part_numbers: list[int]) -> None:
+def forget_upload(edit: Edit, key: bytes, part_numbers: list[int]) -> None:
     """Remove the rows of an upload whose parts have become an object's or have been released."""
+    sequence = int.from_bytes(key[-8:], "big")
     for part_number in part_numbers:
-        edit.delete(_part_key(upload.sequence, part_number), edit.tables.parts)
-    edit.delete(upload.key, edit.tables.uploads)
+        edit.delete(_part_key(sequence, part_number), edit.tables.parts)
+    edit.delete(key, edit.tables.uploads)
 
 
 def _part_key(sequence: int, part_number: int) -> bytes:
