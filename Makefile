@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INPUTS := setup.cfg pyproject.toml s3shim/__init__.py
 
-.PHONY: serve test check conformance model docs clean
+.PHONY: serve test check crash conformance model docs clean
 
 serve: .venv/serve.stamp
 	@exec $(BIN)/s3shim serve $(if $(LISTEN),--listen "$(LISTEN)") $(if $(DATA),--data "$(DATA)")
@@ -18,6 +18,11 @@ check: .venv/check.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_house.py
+
+# Needs Linux, root, strace and mkfs.ext4: see docs/durability.md.
+crash: .venv/test.stamp
+	$(BIN)/python -m crash $(foreach suite,$(ONLY),--only $(suite)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(WORK),--work "$(WORK)")
 
 # Needs rclone, s3cmd and git, and for s3tests a checkout of ceph/s3-tests: see docs/conformance.md.
 conformance: .venv/conformance.stamp

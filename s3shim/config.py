@@ -73,6 +73,7 @@ class Config:
     graceful_timeout: int
     behind_proxy: bool
     allow_root: bool
+    allow_unsafe_filesystem: bool
     server_header: str
     frame_options: str | None
     referrer_policy: str | None
@@ -224,6 +225,12 @@ SETTINGS = (
     Setting("graceful_timeout", _count(0, 86400), "90", "seconds that running requests get at a stop"),
     Setting("behind_proxy", _switch, "false", "a proxy in front speaks TLS: no warning about plain HTTP"),
     Setting("allow_root", _switch, "false", "run as root without a warning"),
+    Setting(
+        "allow_unsafe_filesystem",
+        _switch,
+        "false",
+        "serve from a network file system or FUSE, which may lose what was acknowledged",
+    ),
     Setting("server_header", _header, "s3shim", "Server on every answer"),
     Setting("frame_options", _choice("DENY", "SAMEORIGIN"), None, "X-Frame-Options on every answer"),
     Setting("referrer_policy", _choice(*_REFERRER_POLICIES), None, "Referrer-Policy on every answer"),

@@ -6,6 +6,7 @@ a code that AWS does not have says so beside its line.
 
 from __future__ import annotations
 
+import errno
 from enum import Enum
 from typing import Any
 
@@ -62,6 +63,7 @@ class Code(Enum):
     RequestTimeout = (400, "Your socket connection to the server was not read from or written to in time.")
     ServiceUnavailable = (503, "Service is unable to handle request.")
     SignatureDoesNotMatch = (403, "The signature we calculated does not match the one you provided.")
+    SlowDown = (503, "Please reduce your request rate.")
     TooManyBuckets = (400, "You have attempted to create more buckets than are allowed.")
     URITooLong = (414, "The request target is too long.")  # RFC 9110, 15.5.15
     UnexpectedContent = (400, "This request contains unsupported content.")
@@ -103,3 +105,25 @@ class S3Error(Exception):
     def status(self) -> int:
         """The HTTP status, an int."""
         return self.code.status
+
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""The errnos of a disk, a quota or a file that is full."""
+
+_CODES = {
+    **dict.fromkeys(FULL, Code.InsufficientStorage),
+    errno.EMFILE: Code.SlowDown,
+    errno.ENFILE: Code.SlowDown,
+    errno.EROFS: Code.ServiceUnavailable,
+    errno.ENOMEM: Code.ServiceUnavailable,
+    errno.EAGAIN: Code.ServiceUnavailable,
+    errno.EINTR: Code.ServiceUnavailable,
+    errno.ENOLCK: Code.ServiceUnavailable,
+}
+
+
+def error_of(error: OSError | MemoryError) -> S3Error:
+    """Return what the client is told of an error of the system: InternalError where nothing else fits."""
+    if isinstance(error, MemoryError):
+        return S3Error(Code.ServiceUnavailable)
+    return S3Error(_CODES.get(error.errno or 0, Code.InternalError))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from s3shim.auth.authenticate import Authenticator
 from s3shim.auth.authorize import authorize
 from s3shim.backends.base import Backend
-from s3shim.errors import Code, S3Error
+from s3shim.errors import Code, S3Error, error_of
 from s3shim.routes import Operation, Router
 from s3shim.wire.request import Environ, S3Request, Service
 from s3shim.wire.response import STATUS_LINES, Response, StartResponse, error_response, host_id
@@ -55,12 +55,10 @@ class Gateway:
         except S3Error as error:
             failure = error.code
             response = error_response(request, error)
-        except Exception:
-            log.exception(
-                "the request failed", extra={"fields": {"request_id": request.id, "op": operation.name}}
-            )
-            failure = Code.InternalError
-            response = error_response(request, S3Error(Code.InternalError))
+        except Exception as error:
+            mapped = _mapped(error, request, operation)
+            failure = mapped.code
+            response = error_response(request, mapped)
         answer = _Answer(request, operation, response, failure)
         answer.backend_seconds = time.perf_counter() - entered - request.body.waited
         return answer.send(start_response, self.extra_headers)
@@ -79,6 +77,18 @@ class Gateway:
             [*headers, ("Content-Length", str(len(body)))],
             body,
         )
+
+
+def _mapped(error: Exception, request: S3Request, operation: Operation) -> S3Error:
+    fields = {"fields": {"request_id": request.id, "op": operation.name}}
+    if isinstance(error, OSError | MemoryError):
+        mapped = error_of(error)
+        if mapped.code is not Code.InternalError:
+            # The machine lacks something for now; where in the code that was met says nothing.
+            log.error("the request failed: %s", error or "out of memory", extra=fields)
+            return mapped
+    log.error("the request failed", exc_info=error, extra=fields)
+    return S3Error(Code.InternalError)
 
 
 class _Answer:

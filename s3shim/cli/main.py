@@ -6,12 +6,14 @@ import sys
 from collections.abc import Sequence
 
 from s3shim import __version__
+from s3shim.cli.fsck import fsck
 from s3shim.cli.serve import Server, fail
 from s3shim.cli.start import REFUSED
 from s3shim.config import ConfigError, load
 
 USAGE = """\
 usage: s3shim serve [flags]    serve S3; s3shim serve --help lists the flags
+       s3shim fsck DIR         check a store; s3shim fsck --help says more
        s3shim --version
 """
 
@@ -21,6 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["serve"]:
         return serve(arguments[1:])
+    if arguments[:1] == ["fsck"]:
+        return fsck(arguments[1:])
     if arguments == ["--version"]:
         print(f"s3shim {__version__}")
         return 0

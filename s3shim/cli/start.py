@@ -6,14 +6,22 @@ import ipaddress
 import logging
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
 
 from s3shim.auth import credentials
 from s3shim.auth.credentials import CredentialsRefused
 from s3shim.backends.local import layout
+from s3shim.backends.local.isolation import Killed, in_child
 from s3shim.backends.local.layout import StoreRefused
-from s3shim.backends.local.reclaim import sweep
+from s3shim.backends.local.mounts import file_system, is_unsafe, mounts_of_now, warning
+from s3shim.backends.local.sweep import sweep
 from s3shim.config import Address, Config
+
+T = TypeVar("T")
 
 FAILED = 1
 REFUSED = 78
@@ -77,11 +85,12 @@ def start(config: Config) -> Started:
     os.umask(UMASK)
     listener = _bind(config.listen)
     try:
-        layout.prepare(config.data)
+        _check_file_system(config)
+        _guarded(config, layout.prepare)
         lock = layout.lock(config.data)
         access_key, secret_key = credentials.ensure(config.credentials, config.access_key, config.secret_key)
         _check_exposure(config, listener)
-        swept = sweep(config.data)
+        swept = _guarded(config, sweep)
     except (StoreRefused, CredentialsRefused) as refused:
         raise StartFailed(str(refused), REFUSED) from None
     try:
@@ -90,6 +99,32 @@ def start(config: Config) -> Started:
         raise _cannot_listen(config.listen, error) from None
     log.info("starting", extra={"fields": {"data": str(config.data), "removed_files": swept}})
     return Started(listener, lock, access_key, secret_key)
+
+
+def _check_file_system(config: Config) -> None:
+    """Refuse what cannot hold a store; warn of what may not keep it."""
+    root = config.data.resolve()
+    mounts = mounts_of_now()
+    for kind in sorted({file_system(path, mounts) for path in (root, root / "meta", root / "blobs")}):
+        if is_unsafe(kind) and not config.allow_unsafe_filesystem:
+            raise StoreRefused(
+                f"{config.data} is on a file system of type {kind}, which cannot be trusted to keep a store; "
+                "--allow-unsafe-filesystem serves from it all the same"
+            )
+        told = warning(kind)
+        if told is not None:
+            log.warning("%s: %s", config.data, told)
+
+
+def _guarded(config: Config, work: Callable[[Path], T]) -> T:
+    """Let a child do what reads the index: one that is damaged may kill it."""
+    try:
+        return in_child(partial(work, config.data))
+    except Killed as killed:
+        raise StoreRefused(
+            f"{config.data}: the index is damaged, reading it ended by {killed}; "
+            f"see s3shim fsck {config.data}"
+        ) from None
 
 
 def _bind(address: Address) -> socket.socket:

@@ -189,6 +189,12 @@ class Worker(ThreadWorker):
         super().init_signals()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
 
+    def is_parent_alive(self) -> bool:
+        """Whether the master lives. An orphan stops as at SIGTERM: its answers end their connections."""
+        if not super().is_parent_alive():
+            self.alive = False
+        return bool(self.alive)
+
     def handle_quit(self, sig: int, frame: Any) -> None:
         """SIGQUIT, SIGINT: stop now. Threads that wait for a client are not waited for."""
         self.alive = False

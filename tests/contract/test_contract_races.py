@@ -6,7 +6,7 @@ from threading import Barrier
 from s3shim.conditions import NO_CONDITIONS, Conditions, ETagList
 from s3shim.copying import Copy
 from s3shim.errors import Code, S3Error
-from s3shim.model import ListQuery, ObjectInfo, ObjectRef, UploadQuery
+from s3shim.model import BucketInfo, ListQuery, ObjectInfo, ObjectRef, UploadQuery
 from tests.contract.bodies import code_of, digests_of, get, pattern, put
 from tests.contract.uploads import begin, complete, etag_of, put_parts, upload
 
@@ -159,3 +159,45 @@ def test_copies_of_a_key_that_is_overwritten_are_whole(multipart_backend):
         for info in infos:
             data = get(multipart_backend, info.key)
             assert info.etag in {etag_of(datas) for datas in bodies if b"".join(datas) == data}
+
+
+def test_puts_into_a_bucket_that_is_deleted_and_made_again_are_there_or_refused(backend):
+    for round_number in range(60):
+
+        def remake():
+            backend.delete_bucket("bucket")
+            backend.create_bucket(BucketInfo("bucket", "main", 1))
+
+        puts = [
+            lambda n=n, r=round_number: put(backend, f"{n}", bytes([n]) * (10 if r % 2 else 5000))
+            for n in range(8)
+        ]
+        calls = [*puts[: round_number % 9], remake, *puts[round_number % 9 :]]
+        outcomes = race(calls)
+        deleted = outcomes.pop(round_number % 9)
+        acknowledged = [f"{n}" for n, outcome in enumerate(outcomes) if isinstance(outcome, ObjectInfo)]
+        assert outcomes.count(Code.NoSuchBucket) == 8 - len(acknowledged)
+        assert [info.key for info in backend.list_objects("bucket", ListQuery()).items] == acknowledged
+        assert deleted in (None, Code.BucketNotEmpty)
+        for key in acknowledged:
+            assert len(get(backend, key)) in (10, 5000)
+            backend.delete_object(ObjectRef("bucket", key), NO_CONDITIONS)
+
+
+def test_a_counter_under_if_match_is_exact(backend):
+    put(backend, "count", b"0")
+
+    def count():
+        done = 0
+        while done < 20:
+            etag = backend.head_object(ObjectRef("bucket", "count"), NO_CONDITIONS).etag
+            value = get(backend, "count", conditions=NO_CONDITIONS)
+            if digests_of(value).md5 != etag:
+                continue
+            conditions = Conditions(if_match=ETagList(frozenset({etag})))
+            code = code_of(put, backend, "count", b"%d" % (int(value) + 1), conditions=conditions)
+            assert code in (None, Code.PreconditionFailed)
+            done += code is None
+
+    assert race([count] * 8) == [None] * 8
+    assert get(backend, "count") == b"160"

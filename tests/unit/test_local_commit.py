@@ -216,7 +216,8 @@ def test_a_commit_that_fails_fails_all_who_shared_it(backend, monkeypatch):
     monkeypatch.setattr(Index, "write", failing)
     with ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(put, backend, f"{number}", b"x") for number in range(4)]
-        assert [type(future.exception()) for future in futures] == [OSError] * 4
+        errors = [future.exception() for future in futures]
+    assert [getattr(error, "code", error) for error in errors] == [Code.InternalError] * 4
     monkeypatch.undo()
     assert backend.list_objects("bucket", ListQuery()).items == []
 

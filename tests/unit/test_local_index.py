@@ -11,7 +11,7 @@ import pytest
 
 from s3shim.backends.local import LocalBackend
 from s3shim.backends.local.records import OBJECT, BucketRecord, key_stem, seal, seek_key, unseal, version_key
-from s3shim.conditions import NO_CONDITIONS
+from s3shim.conditions import NO_CONDITIONS, Conditions, ETagList
 from s3shim.errors import Code
 from s3shim.model import BucketInfo, ListQuery, ObjectRef
 from tests.contract.bodies import code_of, get, put
@@ -89,8 +89,9 @@ def test_a_map_that_may_not_grow_is_insufficient_storage(tmp_path, threads):
         assert set(codes) == {None, Code.InsufficientStorage}
         stored = [info.key for info in backend.list_objects("bucket", ListQuery()).items]
         assert stored == [f"{number:03}" for number, code in enumerate(codes) if code is None]
-        for key in stored[:10]:
+        for key in stored:
             backend.delete_object(ObjectRef("bucket", key), NO_CONDITIONS)
+        assert backend.store.index.map_size <= 3 << 20
         put(backend, "later", bytes(30_000))
         assert get(backend, "later") == bytes(30_000)
 
@@ -120,13 +121,18 @@ def test_what_lmdb_errors_mean(tmp_path):
     def failed(code):
         return type("Failed", (lmdb.Error,), {"code": code})("mdb_txn_commit")
 
-    for reserve, number, expected in (
-        (0, errno.ENOSPC, Code.InsufficientStorage),
-        (0, -30772, Code.InsufficientStorage),
-        (1 << 62, errno.EIO, Code.InsufficientStorage),
-        (0, errno.EIO, None),
+    for full, number, expected in (
+        (False, errno.ENOSPC, Code.InsufficientStorage),
+        (False, -30772, Code.InsufficientStorage),
+        (True, errno.EIO, Code.InsufficientStorage),
+        (False, errno.EIO, Code.InternalError),
+        (False, errno.EROFS, Code.ServiceUnavailable),
+        (False, errno.EINTR, Code.ServiceUnavailable),
+        (False, errno.EINVAL, None),
+        (False, -30796, None),
     ):
-        with opened(tmp_path, reserve=reserve) as backend:
+        with opened(tmp_path) as backend:
+            backend.store.index.space.is_full = lambda full=full: full
             found = backend.store.index.translate(failed(number))
             assert isinstance(found, lmdb.Error) if expected is None else found.code is expected
 
@@ -146,6 +152,8 @@ def test_too_many_readers_is_service_unavailable(tmp_path):
 
 
 # -- damaged records
+
+ANY = ETagList(any=True)
 
 
 def change_value(backend, table, find, change):
@@ -169,8 +177,9 @@ def test_a_damaged_object_record_is_an_internal_error_and_nothing_else_is(backen
     for call in (
         lambda: get(backend, "key"),
         lambda: backend.head_object(KEY, NO_CONDITIONS),
-        lambda: put(backend, "key", b"new"),
-        lambda: backend.delete_object(KEY, NO_CONDITIONS),
+        lambda: put(backend, "key", b"new", conditions=Conditions(if_none_match=ANY)),
+        lambda: backend.delete_object(KEY, Conditions(if_match=ANY)),
+        lambda: backend.put_object_tags(KEY, {"a": "b"}),
         lambda: backend.list_objects("bucket", ListQuery()),
     ):
         caplog.clear()

@@ -38,7 +38,7 @@ def test_prepare_makes_a_store_that_only_its_owner_can_enter(tmp_path):
     root = tmp_path / "some" / "where" / "store"
     prepare(root)
     version = json.loads((root / "VERSION").read_text())
-    assert (version["format"], version["engine"]) == (1, "lmdb-1.0")
+    assert (version["format"], version["engine"]) == (2, "lmdb-1.0")
     assert uuid.UUID(version["uuid"]).version == 4
     assert sorted(path.name for path in (root / "blobs").iterdir()) == [
         f"{shard:02x}" for shard in range(256)
@@ -66,9 +66,13 @@ def test_every_new_name_is_synced(root, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", fsync)
     prepare(root)
-    assert synced == [
-        str(path) for path in (root.parent, root / "blobs", root / "meta", root, root / "VERSION.new", root)
-    ]
+    above = [path for path in root.parents if path.stat().st_dev == root.stat().st_dev]
+    assert root.parent in above
+    within = [root / "blobs", root / "meta", root, root / "VERSION.new", root]
+    assert synced == [str(path) for path in (*above, *within)]
+    synced.clear()
+    prepare(root)
+    assert synced == [str(root)]
 
 
 def test_a_start_that_was_interrupted_is_finished_by_the_next(root):
@@ -98,9 +102,9 @@ def start_only(root):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"format": 2}, "format 2 is not the format 1 of this s3shim: it was written by a newer s3shim"),
-        ({"format": 0}, "format 0 is not the format 1"),
-        ({"format": "1"}, "format '1' is not the format 1"),
+        ({"format": 3}, "format 3 is not the format 2 of this s3shim: it was written by a newer s3shim"),
+        ({"format": 1}, "format 1 is not the format 2 of this s3shim: it was written by an older s3shim"),
+        ({"format": "2"}, "format '2' is not the format 2"),
         ({"engine": "lmdb-0.9"}, "engine 'lmdb-0.9' is not 'lmdb-1.0'"),
         ({"uuid": "00000000-0000-0000-0000-000000000000"}, "belong to different stores"),
         ({"uuid": None}, "the uuid is no text"),

@@ -1,5 +1,6 @@
 """Giving space back: when files go, who unlinks them, and what a reader sees of it."""
 
+import errno
 import fcntl
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -96,8 +97,9 @@ def test_a_reader_outlives_the_file(root, backend):
 
 
 def test_with_little_space_files_go_at_once(root, clock):
-    backend = LocalBackend(root, inline_max=0, clock=clock, reserve=1 << 62)
+    backend = LocalBackend(root, inline_max=0, clock=clock)
     backend.start()
+    backend.store.index.space.is_full = lambda: True
     backend.create_bucket(BucketInfo("bucket", "main", 1))
     put(backend, "key", LARGE)
     backend.delete_object(KEY, NO_CONDITIONS)
@@ -112,6 +114,31 @@ def test_more_files_than_one_batch(root, backend, clock, monkeypatch):
         put(backend, "key", LARGE)
     clock.now += HOUR
     assert backend.store.reclaim() == 7
+    assert len(blobs(root)) == 1
+    assert get(backend, "key") == LARGE
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EPERM, errno.EROFS])
+def test_what_cannot_be_unlinked_waits_and_the_others_go(root, backend, clock, monkeypatch, number):
+    monkeypatch.setattr("s3shim.backends.local.reclaim.BATCH", 2)
+    for _ in range(8):
+        put(backend, "key", LARGE)
+    clock.now += HOUR
+    original = os.unlink
+    stuck = sorted(path.name for path in blobs(root))[:3]
+
+    def unlink(path, *args, **kwargs):
+        if os.path.basename(path) in stuck:
+            raise OSError(number, os.strerror(number))
+        original(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", unlink)
+        gone = backend.store.reclaim()
+        assert gone + len(blobs(root)) == 8
+        assert gone in (4, 5)
+        assert backend.store.reclaim() == 0
+    assert backend.store.reclaim() == 7 - gone
     assert len(blobs(root)) == 1
     assert get(backend, "key") == LARGE
 

@@ -6,6 +6,6 @@ makes a LocalBackend and starts it.
 
 from s3shim.backends.local.backend import LocalBackend
 from s3shim.backends.local.layout import StoreRefused, lock, prepare
-from s3shim.backends.local.reclaim import sweep
+from s3shim.backends.local.sweep import sweep
 
 __all__ = ["LocalBackend", "StoreRefused", "lock", "prepare", "sweep"]

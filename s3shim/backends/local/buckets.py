@@ -35,7 +35,7 @@ class Buckets:
             edit.remove_bucket(bucket)
             upload_rows.remove_all(edit, bucket_id, self.store.settings.due())
 
-        self.store.committer.run(change)
+        self.store.committer.run(change, frees=True)
 
     def get_document(self, bucket: str, name: str) -> bytes | None:
         """See Backend."""
@@ -44,4 +44,6 @@ class Buckets:
 
     def put_document(self, bucket: str, name: str, document: bytes | None) -> None:
         """See Backend."""
-        self.store.committer.run(lambda edit: edit.put_document(edit.bucket(bucket).id, name, document))
+        self.store.committer.run(
+            lambda edit: edit.put_document(edit.bucket(bucket).id, name, document), frees=document is None
+        )

@@ -20,7 +20,7 @@ import lmdb
 
 from s3shim.backends.local.index import Index
 from s3shim.backends.local.tables import Edit
-from s3shim.errors import S3Error
+from s3shim.errors import S3Error, error_of
 
 T = TypeVar("T")
 
@@ -28,10 +28,11 @@ MAX_BATCH = 64
 
 
 class _Job:
-    __slots__ = ("change", "done", "error", "result", "turn")
+    __slots__ = ("change", "done", "error", "frees", "result", "turn")
 
-    def __init__(self, change: Callable[[Edit], Any]) -> None:
+    def __init__(self, change: Callable[[Edit], Any], frees: bool) -> None:
         self.change = change
+        self.frees = frees
         self.result: Any = None
         self.error: Exception | None = None
         self.done = False
@@ -57,14 +58,18 @@ class Committer:
         self.commits = 0
         self.changes = 0
 
-    def run(self, change: Callable[[Edit], T]) -> T:
+    def run(self, change: Callable[[Edit], T], *, frees: bool = False) -> T:
         """Run ``change`` in a write transaction and return its result once that is on disk.
 
         It may run more than once and must have no effect but on its Edit. What it raises is raised here,
-        and nothing of it stays; InsufficientStorage where the index cannot take it.
+        and nothing of it stays; InsufficientStorage where the index cannot take it, ServiceUnavailable
+        while the disk is left alone. What ``frees`` space may use the reserve.
         """
         self._index.guard()
-        job = _Job(change)
+        self._index.breaker.check()
+        if not frees:
+            self._index.space.check(in_index=True)
+        job = _Job(change, frees)
         with self._lock:
             self._queue.append(job)
             follows = self._leading
@@ -83,8 +88,11 @@ class Committer:
         failure: Exception = RuntimeError("the thread that was to commit has been stopped")
         finished = False
         try:
-            self._commit(batch)
+            with self._index.breaker.turn():
+                self._commit(batch)
             finished = True
+        except OSError as error:
+            failure = error_of(error)
         except Exception as error:
             failure = error
         finally:
@@ -109,20 +117,23 @@ class Committer:
     def _commit(self, batch: list[_Job]) -> None:
         # Fills an empty batch from the queue once the writer lock is held: whoever waited for it
         # together commits together. The jobs stay at the head of the queue until they are done.
+        size = 0
         while True:
-            size = self._index.map_size
             try:
                 with self._index.write() as txn:
+                    size = self._index.map_size
                     if not batch:
                         with self._lock:
                             batch.extend(islice(self._queue, MAX_BATCH))
                     changed = self._apply(batch, txn)
+                if changed:
+                    self._index.breaker.succeeded()
                 self.commits += changed
                 self.changes += len(batch)
                 return
             except lmdb.MapFullError:
                 try:
-                    self._index.grow(size)
+                    self._index.grow(size, frees=all(job.frees for job in batch))
                 except S3Error:
                     if len(batch) == 1:
                         raise

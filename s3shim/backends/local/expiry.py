@@ -17,7 +17,7 @@ BATCH = 1000
 def expire_uploads(index: Index, committer: Committer, settings: Settings, before: int) -> int:
     """Abort the uploads that were initiated before a time (ms), one by one; return how many.
 
-    Those whose rows are damaged stay.
+    Those whose own records are damaged stay: nobody knows how old they are.
     """
     with index.read() as view:
         keys = upload_rows.initiated(view, before)
@@ -38,7 +38,7 @@ def _abort(committer: Committer, settings: Settings, key: bytes) -> bool:
         upload_rows.remove(edit, key, settings.due())
         return True
 
-    return committer.run(change)
+    return committer.run(change, frees=True)
 
 
 def forget_answers(index: Index, committer: Committer, before: int) -> None:
@@ -52,4 +52,4 @@ def forget_answers(index: Index, committer: Committer, before: int) -> None:
         def change(edit: Edit, keys: list[bytes] = keys) -> None:
             upload_rows.forget(edit, keys)
 
-        committer.run(change)
+        committer.run(change, frees=True)

@@ -12,19 +12,24 @@ id and length are for who finds a file without its record.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import stat
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
-from s3shim.backends.local.index import FULL
+from s3shim.backends.local.breaker import Breaker
 from s3shim.backends.local.layout import shard_path
 from s3shim.backends.local.records import FILE, Extent, damaged
+from s3shim.backends.local.space import Space
 from s3shim.checksums import crc64nvme
-from s3shim.errors import Code, S3Error
+from s3shim.errors import FULL, Code, S3Error, error_of
 from s3shim.model import Body
+
+T = TypeVar("T")
 
 MIN_BLOCK = 4096
 TEMPORARY = ".new-"
@@ -35,7 +40,13 @@ _CRC = 8
 _FIXED = _TRAILER.size + _CRC
 
 _NO_TMPFILE = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
+# What is wrong with a file, not with the process that opens or reads it.
+_UNREADABLE = frozenset(
+    {errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EIO}
+)
 _NO_FALLOCATE = frozenset({errno.EOPNOTSUPP, errno.EINVAL})
+
+_log = logging.getLogger(__name__)
 
 
 class _NewFile:
@@ -72,15 +83,25 @@ class _NewFile:
         try:
             os.fsync(self.directory)
         except BaseException:
-            os.unlink(self.name, dir_fd=self.directory)
+            self._unlink(self.name)
             raise
 
     def close(self) -> None:
         """Let go of the file; without its name nothing of it stays."""
-        os.close(self.fd)
+        # What was to last has been synced before: an error of close tells nothing new.
+        with suppress(OSError):
+            os.close(self.fd)
         if self._temporary is not None:
-            os.unlink(self._temporary, dir_fd=self.directory)
-        os.close(self.directory)
+            self._unlink(self._temporary)
+        with suppress(OSError):
+            os.close(self.directory)
+
+    def _unlink(self, name: str) -> None:
+        # Why the file is given up is what counts; the next start removes what stays.
+        try:
+            os.unlink(name, dir_fd=self.directory)
+        except OSError as error:
+            _log.error("file %s cannot be removed: %s", name, error)
 
 
 class BlobFile:
@@ -97,11 +118,11 @@ class BlobFile:
 
         Raises InternalError where the footer or a block is not what was written.
         """
-        size, table = _read_footer(self._fd, self._extent)
+        size, table = read_footer(self._fd, self._extent)
         for number in range(start // size, -(-stop // size)):
             offset = number * size
             length = min(size, self._extent.file_length - offset)
-            data = os.pread(self._fd, length, offset)
+            data = _pread(self._fd, length, offset, self._extent)
             expected = table[_CRC * number : _CRC * number + _CRC]
             if len(data) != length or crc64nvme(data) != int.from_bytes(expected, "big"):
                 raise damaged("block %d of file %s", number, self._extent.id.hex())
@@ -117,21 +138,23 @@ class BlobFile:
 
 
 class Files:
-    """The files of a store. ``make_room`` is asked to unlink what it can when the disk is full."""
+    """The files of a store, written as its ``breaker`` and the ``space`` that is left allow."""
 
-    def __init__(self, root: Path, block_size: int, make_room: Callable[[], None]) -> None:
+    def __init__(self, root: Path, block_size: int, space: Space, breaker: Breaker) -> None:
         self._root = root
         self._block_size = block_size
-        self._make_room = make_room
+        self._space = space
+        self._breaker = breaker
 
     def write(self, body: Body, head: bytes) -> Extent:
         """Write ``head`` and the rest of the body as a file that is durable, name included.
 
-        Raises what the body raises, IncompleteBody, and InsufficientStorage; then there is no file.
+        Raises what the body raises, IncompleteBody, and what an error of the system means, like
+        InsufficientStorage; then there is no file.
         """
         extent_id = os.urandom(16)
         try:
-            file = _NewFile(shard_path(self._root, extent_id[0]), extent_id)
+            file = self._with_room(lambda: _NewFile(shard_path(self._root, extent_id[0]), extent_id))
             try:
                 if body.length is not None:
                     self._allocate(file.fd, body.length)
@@ -139,38 +162,60 @@ class Files:
                 footer = table + _TRAILER.pack(_MAGIC, extent_id, length, self._block_size)
                 digest = crc64nvme(footer)
                 _write_all(file.fd, footer + digest.to_bytes(_CRC, "big"))
-                os.fdatasync(file.fd)
-                file.publish()
+                self._publish(file)
             finally:
                 file.close()
         except OSError as error:
-            if error.errno in FULL:
-                raise S3Error(Code.InsufficientStorage) from error
-            raise
+            if error.errno not in FULL:
+                _log.error("a file cannot be written: %s", error)
+            raise error_of(error) from error
         return Extent(FILE, extent_id, length, digest, 0, length)
 
     def open(self, extent: Extent) -> BlobFile:
-        """Open a file for reading; FileNotFoundError where it is gone."""
+        """Open a file for reading.
+
+        FileNotFoundError where it is gone; InternalError where its name does not lead to a file. Without
+        O_NONBLOCK the opening of a FIFO would wait.
+        """
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        return BlobFile(os.open(self._path(extent.id), flags), extent)
+        try:
+            return BlobFile(os.open(self._path(extent.id), flags), extent)
+        except OSError as error:
+            if error.errno in _UNREADABLE:
+                raise damaged("file %s: %s", extent.id.hex(), error.strerror) from error
+            raise
 
     def unlink(self, extent_id: bytes) -> None:
-        """Remove a file; one that is gone is no error."""
-        with suppress(FileNotFoundError):
+        """Remove a file; one that is gone is no error, and neither is what is no file."""
+        with suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
             os.unlink(self._path(extent_id))
 
     def _path(self, extent_id: bytes) -> Path:
         return shard_path(self._root, extent_id[0]) / extent_id.hex()
 
+    def _publish(self, file: _NewFile) -> None:
+        with self._breaker.turn():
+            try:
+                os.fdatasync(file.fd)
+                file.publish()
+            except OSError as error:
+                self._breaker.failed(error.errno or 0)
+                raise
+            self._breaker.succeeded()
+
     def _allocate(self, fd: int, length: int) -> None:
         size = length + _FIXED + _CRC * -(-length // self._block_size)
+        self._with_room(lambda: _allocate(fd, size))
+        self._space.check()  # others may have taken room since it was looked at
+
+    def _with_room(self, step: Callable[[], T]) -> T:
         try:
-            _allocate(fd, size)
+            return step()
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
-            self._make_room()
-            _allocate(fd, size)
+            self._space.make_room()
+            return step()
 
     def _copy(self, fd: int, body: Body, head: bytes) -> tuple[int, bytes]:
         # No read crosses the end of a block, except for the head that was read before.
@@ -186,7 +231,9 @@ class Files:
                 if length % size == 0:
                     table += crc.to_bytes(_CRC, "big")
                     crc = 0
-            if body.length is not None and length > body.length:
+            if body.length is None:
+                self._space.check()
+            elif length > body.length:
                 break
             data = body.read(size - length % size)
         if body.length is not None and length != body.length:
@@ -221,14 +268,22 @@ def _write_all(fd: int, data: bytes | memoryview) -> None:
         written += os.write(fd, memoryview(data)[written:])
 
 
-def _read_footer(fd: int, extent: Extent) -> tuple[int, bytes]:
+def _pread(fd: int, length: int, offset: int, extent: Extent) -> bytes:
+    try:
+        return os.pread(fd, length, offset)
+    except OSError as error:
+        raise damaged("file %s at %d: %s", extent.id.hex(), offset, error.strerror) from error
+
+
+def read_footer(fd: int, extent: Extent) -> tuple[int, bytes]:
+    """Return the block size and the block table of an open file; InternalError where it is damaged."""
     name = extent.id.hex()
     found = os.fstat(fd)
     size = found.st_size - extent.file_length
     most = _FIXED + _CRC * (extent.file_length // MIN_BLOCK + 1)
     if not stat.S_ISREG(found.st_mode) or not _FIXED < size <= most:
         raise damaged("file %s: not a file of its size", name)
-    footer = os.pread(fd, size, extent.file_length)
+    footer = _pread(fd, size, extent.file_length, extent)
     expected = extent.digest.to_bytes(_CRC, "big")
     if footer[-_CRC:] != expected or crc64nvme(footer[:-_CRC]) != extent.digest:
         raise damaged("file %s: wrong footer", name)

@@ -4,6 +4,7 @@ DIR/VERSION   json: format, engine and uuid of the store; written last, so it me
 DIR/LOCK      held by the one gunicorn master, with its pid
 DIR/RECLAIM   held by the one process that unlinks files now
 DIR/READERS   its bytes are locked by the readers of objects of many files
+DIR/WRITER    its bytes are locked by whoever changes the index, or waits to
 DIR/meta/     the index (LMDB)
 DIR/blobs/hh/ the files, named by random ids; hh is the first byte of the id in hex
 """
@@ -15,14 +16,18 @@ import json
 import os
 import stat
 import uuid
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import lmdb
 
 from s3shim.backends.local.index import Index, open_environment
+from s3shim.backends.local.pages import is_cut, page_faults
+from s3shim.backends.local.records import Damaged
 from s3shim.backends.local.tables import Edit, Tables, View
 
-FORMAT = 1
+FORMAT = 2
 ENGINE_NAME = "lmdb-1.0"
 SHARDS = 256
 
@@ -38,6 +43,11 @@ def meta_path(root: Path) -> Path:
     return root / "meta"
 
 
+def index_path(root: Path) -> Path:
+    """Return the data file of the index."""
+    return meta_path(root) / "data.mdb"
+
+
 def shard_path(root: Path, shard: int) -> Path:
     """Return the directory of the files whose id begins with the byte ``shard``."""
     return root / "blobs" / f"{shard:02x}"
@@ -50,37 +60,52 @@ def prepare(root: Path) -> None:
     """
     try:
         _make_root(root)
-        _check_directory(root)
+        check_root(root)
         directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(directory, fcntl.LOCK_EX)
             if not (root / "VERSION").exists():
+                _sync_above(root)
                 _initialise(root)
-                os.fsync(directory)
+            os.fsync(directory)  # an interrupted start may have named VERSION, and not more
         finally:
             os.close(directory)
     except OSError as error:
         raise StoreRefused(f"{root}: {error.strerror or error}") from error
     identity = check_version(root)
+    for fault in faults(root):
+        raise StoreRefused(fault)
     try:
         env = open_environment(meta_path(root), SMALL_MAP)
-    except lmdb.Error as error:
-        raise StoreRefused(f"{meta_path(root)}: the index cannot be opened: {error}") from error
+    except (lmdb.Error, OSError) as error:
+        raise _damaged(root, f"the index cannot be opened: {error}") from error
     try:
+        path = index_path(root)
+        if is_cut(env, path) and (damage := page_faults(path)[0]):
+            raise _damaged(root, f"the index cannot be used, its end is lost: {damage[0]}")
         check_uuid(root, env, identity)
     finally:
         env.close()
 
 
-def open_index(root: Path, *, map_size: int, max_map: int, readers: int, reserve: int) -> Index:
+def open_index(
+    root: Path, *, map_size: int, max_map: int, readers: int, reserve: int, stuck_after: float
+) -> Index:
     """Return the open index of the store, which is made where it is missing. Raises StoreRefused."""
     if not (root / "VERSION").exists():
         prepare(root)
     identity = check_version(root)
     path = meta_path(root)
     try:
-        index = Index(path, map_size=map_size, max_map=max_map, readers=readers, reserve=reserve)
-    except lmdb.Error as error:
+        index = Index(
+            path,
+            map_size=map_size,
+            max_map=max_map,
+            readers=readers,
+            reserve=reserve,
+            stuck_after=stuck_after,
+        )
+    except (lmdb.Error, OSError) as error:
         raise StoreRefused(f"{path}: the index cannot be opened: {error}") from error
     try:
         check_uuid(root, index.env, identity)
@@ -105,8 +130,10 @@ def lock(root: Path) -> int:
         holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
         os.close(fd)
         raise StoreRefused(f"{root} is in use by another server (pid {holder or 'unknown'})") from None
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    pid = f"{os.getpid()}\n".encode()
+    with suppress(OSError):  # on a full disk the lock holds without its pid
+        os.pwrite(fd, pid, 0)
+        os.ftruncate(fd, len(pid))
     return fd
 
 
@@ -122,7 +149,8 @@ def check_version(root: Path) -> str:
         raise StoreRefused(f"{path} is not the VERSION file of a store") from error
     if found != FORMAT:
         newer = isinstance(found, int) and found > FORMAT
-        hint = ": it was written by a newer s3shim" if newer else ""
+        age = "a newer" if newer else "an older"
+        hint = f": it was written by {age} s3shim" if isinstance(found, int) else ""
         raise StoreRefused(f"{path}: format {found!r} is not the format {FORMAT} of this s3shim{hint}")
     if engine != ENGINE_NAME:
         raise StoreRefused(f"{path}: engine {engine!r} is not {ENGINE_NAME!r}")
@@ -132,15 +160,76 @@ def check_version(root: Path) -> str:
 
 
 def check_uuid(root: Path, env: lmdb.Environment, identity: str) -> None:
-    """Raise StoreRefused where the index belongs to another store than DIR/VERSION says."""
+    """Raise StoreRefused where the index cannot be read or is not that of the store in DIR/VERSION."""
     try:
         tables = Tables(env, create=False)
         with env.begin() as txn:
             found = View(txn, tables).uuid()
-    except lmdb.Error as error:
-        raise StoreRefused(f"{meta_path(root)}: the index cannot be read: {error}") from error
+    except (lmdb.Error, Damaged) as error:
+        raise _damaged(root, f"the index cannot be read: {error}") from error
     if found != identity:
         raise StoreRefused(f"{root}: VERSION and the index belong to different stores ({identity}, {found})")
+
+
+def _damaged(root: Path, what: str) -> StoreRefused:
+    return StoreRefused(f"{meta_path(root)}: {what}; see s3shim fsck {root}")
+
+
+def check_root(root: Path) -> None:
+    """Raise StoreRefused unless ``root`` is a directory of this user that nobody else can write.
+
+    A symbolic link is followed: the operator named it, and what it leads to is looked at.
+    """
+    try:
+        found = root.stat()
+    except OSError as error:
+        raise StoreRefused(f"{root}: {error.strerror}") from error
+    if not stat.S_ISDIR(found.st_mode):
+        raise StoreRefused(f"{root} is not a directory")
+    fault = _foreign(root, found)
+    if fault is not None:
+        raise StoreRefused(fault)
+
+
+def faults(root: Path) -> Iterator[str]:
+    """Yield what is wrong with the directories and the fixed files of a store, a line each.
+
+    None of them may be a symbolic link: it could lead out of the store, and its target could be exchanged.
+    """
+    yield from _directory_faults(root)
+    for path in (root / "VERSION", index_path(root)):
+        yield from _fault(path, stat.S_IFREG, "file")
+    made_when_needed = [root / name for name in ("LOCK", "RECLAIM", "READERS", "WRITER")]
+    for path in [meta_path(root) / "lock.mdb", *made_when_needed]:
+        if os.path.lexists(path):
+            yield from _fault(path, stat.S_IFREG, "file")
+
+
+def _directory_faults(root: Path) -> Iterator[str]:
+    for path in (meta_path(root), root / "blobs", *(shard_path(root, shard) for shard in range(SHARDS))):
+        yield from _fault(path, stat.S_IFDIR, "directory")
+
+
+def _fault(path: Path, kind: int, name: str) -> Iterator[str]:
+    try:
+        found = os.lstat(path)
+    except OSError as error:
+        yield f"{path}: {error.strerror}"
+        return
+    if stat.S_ISLNK(found.st_mode):
+        yield f"{path} is a symbolic link"
+    elif stat.S_IFMT(found.st_mode) != kind:
+        yield f"{path} is not a {name}"
+    elif (fault := _foreign(path, found)) is not None:
+        yield fault
+
+
+def _foreign(path: Path, found: os.stat_result) -> str | None:
+    if found.st_uid != os.geteuid():
+        return f"{path} belongs to uid {found.st_uid}, not to uid {os.geteuid()} of this process"
+    if found.st_mode & 0o022:
+        return f"{path} can be written by others (mode {stat.S_IMODE(found.st_mode):04o})"
+    return None
 
 
 def _make_root(root: Path) -> None:
@@ -151,23 +240,24 @@ def _make_root(root: Path) -> None:
         path = path.parent
     for path in reversed(missing):
         path.mkdir(0o700, exist_ok=True)
-        sync_directory(path.parent)
 
 
-def _check_directory(root: Path) -> None:
-    found = root.stat()
-    if not stat.S_ISDIR(found.st_mode):
-        raise StoreRefused(f"{root} is not a directory")
-    if found.st_uid != os.geteuid():
-        raise StoreRefused(f"{root} belongs to uid {found.st_uid}, not to uid {os.geteuid()} of this process")
-    if found.st_mode & 0o022:
-        raise StoreRefused(f"{root} can be written by others (mode {stat.S_IMODE(found.st_mode):04o})")
+def _sync_above(root: Path) -> None:
+    # The names of directories that were there already too: an interrupted start may have made them.
+    for path in root.resolve().parents:
+        if path.stat().st_dev != root.stat().st_dev:
+            return
+        with suppress(PermissionError):
+            sync_directory(path)
 
 
 def _initialise(root: Path) -> None:
     (root / "blobs").mkdir(0o700, exist_ok=True)
     for shard in range(SHARDS):
         shard_path(root, shard).mkdir(0o700, exist_ok=True)
+    meta_path(root).mkdir(0o700, exist_ok=True)
+    for fault in _directory_faults(root):
+        raise StoreRefused(fault)
     sync_directory(root / "blobs")
     identity = _make_index(root)
     sync_directory(meta_path(root))

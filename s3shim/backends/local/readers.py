@@ -59,7 +59,8 @@ def oldest_reader(root: Path) -> int | None:
 
 
 def _open(root: Path) -> int:
-    return os.open(readers_path(root), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # Not for writing: a file system that has become read-only can still be read.
+    return os.open(readers_path(root), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _flock(kind: int, start: int, length: int) -> bytes:

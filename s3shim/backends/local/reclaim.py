@@ -10,27 +10,27 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from threading import Event, Thread
 
+import lmdb
+
 from s3shim.backends.local.commit import Committer
 from s3shim.backends.local.expiry import expire_uploads, forget_answers
-from s3shim.backends.local.files import TEMPORARY, Files
-from s3shim.backends.local.index import Index, open_environment
-from s3shim.backends.local.layout import SHARDS, SMALL_MAP, meta_path, shard_path
+from s3shim.backends.local.files import Files
+from s3shim.backends.local.index import Index
 from s3shim.backends.local.readers import oldest_reader
 from s3shim.backends.local.settings import Settings
-from s3shim.backends.local.tables import Edit, Tables, View, is_inline
+from s3shim.backends.local.tables import View, is_inline
+from s3shim.errors import S3Error
 
 SHORTEST, LONGEST = 1.0, 60.0  # seconds from one round to the next
 BATCH = 200
 ANSWERS_KEPT = 86_400_000  # ms
 
-_FILE_NAME = re.compile(r"[0-9a-f]{32}")
 _FOREVER = (1 << 63) - 1
 
 _log = logging.getLogger(__name__)
@@ -56,6 +56,9 @@ class Reclaimer:
     def start(self) -> None:
         """Start the thread."""
         self._index.check_readers()
+        # Makes the files of the locks: when the disk is full it is too late for that.
+        with self._elected():
+            oldest_reader(self._root)
         self._thread.start()
 
     def close(self) -> None:
@@ -71,14 +74,24 @@ class Reclaimer:
         with self._elected() as mine:
             if not mine:
                 return 0
-            until = _FOREVER if everything or self._index.is_full() else self._settings.clock()
+            until = _FOREVER if everything or self._index.space.is_full() else self._settings.clock()
+            failed: set[bytes] = set()
             total = 0
             while not self._stop.is_set():
-                done = self._batch(until)
+                found, done = self._batch(until, failed)
                 total += done
-                if done < BATCH:
+                if found < BATCH:
                     break
+            if failed:
+                _log.error("%d files cannot be removed, it is tried again later", len(failed))
             return total
+
+    def make_room(self) -> None:
+        """Unlink everything that waits, for a write that finds the disk full; no error where that fails."""
+        try:
+            self.run(everything=True)
+        except (S3Error, OSError, lmdb.Error) as error:
+            _log.error("no room could be made: %s", error)
 
     def expire(self) -> None:
         """Abort the uploads that are too old, and forget the answers to those completed a day ago.
@@ -94,26 +107,35 @@ class Reclaimer:
                 expire_uploads(self._index, self._committer, self._settings, before)
             forget_answers(self._index, self._committer, now - ANSWERS_KEPT)
 
-    def _batch(self, until: int) -> int:
+    def _batch(self, until: int, failed: set[bytes]) -> tuple[int, int]:
+        # Returns how many rows were looked at, and how many are done. What cannot be unlinked is noted in
+        # ``failed`` and left for another time; the others go on.
         with self._index.read() as view:
             # Within the transaction: a reader whose lock comes later sees all removals that it shows.
             oldest = oldest_reader(self._root)
-            free = (row for row in view.garbage(until) if oldest is None or row[1] <= oldest)
-            due = [
-                (key, extent_id, view.references(extent_id) > 0) for key, _, extent_id in islice(free, BATCH)
-            ]
-        if not due:
-            return 0
-        for _, extent_id, used in due:
-            if not used and not is_inline(extent_id):
-                self._files.unlink(extent_id)
-        gc_keys = [key for key, _, _ in due]
+            free = (
+                row
+                for row in view.garbage(until)
+                if row[0] not in failed and (oldest is None or row[1] <= oldest)
+            )
+            due = [(key, extent_id, _in_use(view, extent_id)) for key, _, extent_id in islice(free, BATCH)]
+        done = []
+        for key, extent_id, used in due:
+            if used or is_inline(extent_id) or self._unlink(extent_id):
+                done.append(key)
+            else:
+                failed.add(key)
+        if done:
+            self._committer.run(lambda edit: edit.forget_garbage(done), frees=True)
+        return len(due), len(done)
 
-        def forget(edit: Edit) -> None:
-            edit.forget_garbage(gc_keys)
-
-        self._committer.run(forget)
-        return len(due)
+    def _unlink(self, extent_id: bytes) -> bool:
+        try:
+            self._files.unlink(extent_id)
+        except OSError as error:
+            _log.warning("file %s cannot be removed: %s", extent_id.hex(), error)
+            return False
+        return True
 
     @contextmanager
     def _elected(self) -> Iterator[bool]:
@@ -133,6 +155,8 @@ class Reclaimer:
             for task in (self._index.check_readers, self.run, self.expire):
                 try:
                     task()
+                except (S3Error, OSError) as error:
+                    _log.error("%s failed, it is tried again later: %s", task.__name__, error)
                 except Exception:
                     _log.exception("%s failed, it is tried again later", task.__name__)
 
@@ -142,33 +166,8 @@ def interval_of(grace: float) -> float:
     return min(LONGEST, max(SHORTEST, grace / 4))
 
 
-def sweep(root: Path) -> int:
-    """Unlink the files that no object and no part uses and none waits for; return how many.
-
-    Only for the master, with DIR/LOCK held and before any process serves: a put that is under way
-    has a file that is not in the index yet.
-    """
-    env = open_environment(meta_path(root), SMALL_MAP)
+def _in_use(view: View, extent_id: bytes) -> bool:
     try:
-        tables = Tables(env, create=False)
-        with env.begin() as txn:
-            view = View(txn, tables)
-            waiting = {extent_id for _, _, extent_id in view.garbage(_FOREVER)}
-            return sum(_sweep_shard(shard_path(root, shard), shard, view, waiting) for shard in range(SHARDS))
-    finally:
-        env.close()
-
-
-def _sweep_shard(path: Path, shard: int, view: View, waiting: set[bytes]) -> int:
-    used = set(view.referenced(bytes([shard])))
-    count = 0
-    for name in os.listdir(path):
-        if _FILE_NAME.fullmatch(name):
-            extent_id = bytes.fromhex(name)
-            if extent_id in used or extent_id in waiting:
-                continue
-        elif not name.startswith(TEMPORARY):
-            continue
-        os.unlink(path / name)
-        count += 1
-    return count
+        return view.references(extent_id) > 0
+    except S3Error:
+        return True  # nobody knows

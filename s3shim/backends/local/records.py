@@ -187,10 +187,18 @@ def unseal(key: bytes, value: bytes, decoder: msgspec.msgpack.Decoder[R]) -> R:
     raise damaged("record %r: wrong checksum", key)
 
 
-def damaged(message: str, *args: object) -> S3Error:
+class Damaged(S3Error):
+    """What is stored is not what was written: ``what`` for the operator, InternalError for the client."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(Code.InternalError)
+        self.what = what
+
+
+def damaged(message: str, *args: object) -> Damaged:
     """Log what is damaged and return the error that the client sees."""
     _log.error("damaged " + message, *args)
-    return S3Error(Code.InternalError)
+    return Damaged(message % args)
 
 
 def number(value: int) -> bytes:
@@ -206,6 +214,11 @@ def key_stem(bucket_id: int, key: str) -> bytes:
 def version_key(stem: bytes, sequence: int) -> bytes:
     """Return the LMDB key of one version: the newest of a key sorts first."""
     return stem + number(_LARGEST - sequence)
+
+
+def sequence_of(lmdb_key: bytes) -> int:
+    """Return the sequence number of the version with an LMDB key."""
+    return _LARGEST - int.from_bytes(lmdb_key[-8:], "big")
 
 
 def key_of(lmdb_key: bytes) -> bytes:

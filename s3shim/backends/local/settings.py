@@ -22,8 +22,10 @@ class Settings:
     Bodies up to ``inline_max`` bytes lie in the index, larger ones in files of blocks of ``block_size``
     bytes. ``readers`` bounds the transactions that read at once over all processes. ``map_size`` is the
     first size of the index's sparse map, doubled as needed up to ``max_map``. Files are unlinked
-    ``grace`` seconds after nothing uses them any more, at once with no more than ``reserve`` bytes of the
-    disk free. Uploads are aborted ``upload_expiry`` seconds after they were begun, 0 for never.
+    ``grace`` seconds after nothing uses them any more, at once on a full disk: one with no
+    more than ``reserve`` bytes free, or 5 % of it where that is less. That much is kept for deletes; 0 keeps
+    nothing. Uploads are aborted ``upload_expiry`` seconds after they were begun, 0 for never.
+    A process that keeps the index's write lock for ``stuck_after`` seconds without running is killed.
     ``clock`` gives ms since the epoch. ValueError for blocks below 4 KiB.
     """
 
@@ -35,6 +37,7 @@ class Settings:
     grace: float = 3600
     upload_expiry: float = 7 * 86400
     reserve: int = 64 << 20
+    stuck_after: float = 10
     clock: Callable[[], int] = wall_clock
 
     def __post_init__(self) -> None:

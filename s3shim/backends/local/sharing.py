@@ -18,5 +18,5 @@ def share(edit: Edit, extents: list[Extent], start: int, length: int) -> list[Ex
         else:
             piece = Extent(FILE, extent.id, last - first, extent.digest, first, extent.file_length)
             shared.append(piece)
-    edit.hold(shared)
+    edit.hold(shared, least=1)
     return shared

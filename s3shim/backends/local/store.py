@@ -42,10 +42,12 @@ class Store:
             max_map=settings.max_map,
             readers=settings.readers,
             reserve=settings.reserve,
+            stuck_after=settings.stuck_after,
         )
         committer = Committer(index)
-        files = Files(self._root, settings.block_size, self._make_room)
+        files = Files(self._root, settings.block_size, index.space, index.breaker)
         reclaimer = Reclaimer(self._root, index, committer, files, settings)
+        index.space.make_room = reclaimer.make_room
         reclaimer.start()
         self._parts = _Parts(index, committer, files, reclaimer)
 
@@ -58,14 +60,31 @@ class Store:
             parts.index.close()
 
     def check(self) -> None:
-        """Raise ServiceUnavailable where the index cannot be read or is another store's."""
+        """Raise ServiceUnavailable where the store cannot be read or written.
+
+        Where writing has been stopped long enough, a write is tried. A full disk is no reason: what is
+        there can be read and deleted.
+        """
+        parts = self._open()
         try:
-            with self.index.read() as view:
+            with parts.index.read() as view:
                 identity = view.uuid()
-        except (S3Error, lmdb.Error) as error:
+            if identity is not None and not parts.index.space.is_read_only():
+                if parts.index.breaker.tripped:
+                    parts.committer.run(lambda edit: edit.set_uuid(identity), frees=True)
+                return
+        except (S3Error, OSError, lmdb.Error) as error:
             raise S3Error(Code.ServiceUnavailable) from error
-        if identity is None:
-            raise S3Error(Code.ServiceUnavailable)
+        raise S3Error(Code.ServiceUnavailable)
+
+    def admit(self, size: int | None) -> None:
+        """Look, before a body of ``size`` bytes is read, whether it can be kept.
+
+        ServiceUnavailable while writing is stopped, InsufficientStorage where there is no room.
+        """
+        index = self.index
+        index.breaker.check()
+        index.space.check(size or 0, in_index=size is None or size <= self.settings.inline_max)
 
     def reclaim(self, *, everything: bool = False) -> int:
         """Unlink the files that are due, or all that wait; return how many. A thread does it by itself."""
@@ -95,6 +114,3 @@ class Store:
         if parts is None:
             raise S3Error(Code.ServiceUnavailable)
         return parts
-
-    def _make_room(self) -> None:
-        self.reclaim(everything=True)

@@ -5,7 +5,7 @@ objects    bucket id, key, NUL, inverse sequence         ObjectRecord, the newes
 layouts    sequence of an object                         Layout of one that was uploaded in parts
 inline     extent id                                     the bytes of a small object or part
 refs       extent id of a file                           how many extents name it
-gc         due time (ms), sequence, extent id            nothing: unused since then, it may go when due
+gc         due time (ms), sequence, extent id            a CRC only: unused since then, it may go when due
 documents  bucket id, name                               bytes
 state      name                                          counters, the identity of the store
 uploads    bucket id, key, NUL, sequence                 UploadRecord
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
 
 import lmdb
@@ -33,6 +34,7 @@ from s3shim.backends.local.records import (
     OBJECT,
     TEXT,
     BucketRecord,
+    Damaged,
     Extent,
     Layout,
     ObjectRecord,
@@ -42,6 +44,7 @@ from s3shim.backends.local.records import (
     number,
     seal,
     seek_key,
+    sequence_of,
     unseal,
     version_key,
 )
@@ -57,34 +60,26 @@ _UUID = b"uuid"
 class Tables:
     """The handles of the tables."""
 
-    __slots__ = (
-        "answered",
-        "buckets",
-        "completed",
-        "documents",
-        "gc",
-        "inline",
-        "layouts",
-        "objects",
-        "parts",
-        "refs",
-        "state",
-        "uploads",
-    )
-
     def __init__(self, env: lmdb.Environment, *, create: bool) -> None:
-        self.answered = env.open_db(b"answered", create=create)
-        self.buckets = env.open_db(b"buckets", create=create)
-        self.completed = env.open_db(b"completed", create=create)
-        self.documents = env.open_db(b"documents", create=create)
-        self.gc = env.open_db(b"gc", create=create)
-        self.inline = env.open_db(b"inline", create=create)
-        self.layouts = env.open_db(b"layouts", create=create)
-        self.objects = env.open_db(b"objects", create=create)
-        self.parts = env.open_db(b"parts", create=create)
-        self.refs = env.open_db(b"refs", create=create)
-        self.state = env.open_db(b"state", create=create)
-        self.uploads = env.open_db(b"uploads", create=create)
+        # Without a transaction of ours py-lmdb waits for the write lock with Python's own lock held.
+        # A read transaction of ours would take the handles with it at its end.
+        with nullcontext() if env.flags()["readonly"] else env.begin(write=True) as txn:
+
+            def table(name: str) -> lmdb._Database:
+                return env.open_db(name.encode(), txn=txn, create=create)
+
+            self.answered = table("answered")
+            self.buckets = table("buckets")
+            self.completed = table("completed")
+            self.documents = table("documents")
+            self.gc = table("gc")
+            self.inline = table("inline")
+            self.layouts = table("layouts")
+            self.objects = table("objects")
+            self.parts = table("parts")
+            self.refs = table("refs")
+            self.state = table("state")
+            self.uploads = table("uploads")
 
 
 class View:
@@ -106,13 +101,21 @@ class View:
         del self.txn
 
     def rows(self, table: lmdb._Database, stem: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Yield the rows of a table whose key begins with ``stem``, those from ``start`` on, in order."""
+        """Yield the rows of a table whose key begins with ``stem``, those from ``start`` on, in order.
+
+        InternalError where their order is broken: in a damaged tree LMDB may go back and forth for ever.
+        """
+        least = max(stem, start)
+        last = None
         with self.txn.cursor(table) as cursor:
-            if cursor.set_range(max(stem, start)):
+            if cursor.set_range(least):
                 for key, value in cursor:
+                    if key < least or key == last:
+                        raise damaged("order of rows: %r after %r", key, least)
                     if not key.startswith(stem):
                         return
                     yield key, value
+                    least = last = key
 
     # -- buckets ------------------------------------------------------------------------------
 
@@ -126,8 +129,8 @@ class View:
 
     def buckets(self) -> list[BucketInfo]:
         """Return all buckets in byte order."""
-        with self.txn.cursor(self.tables.buckets) as cursor:
-            return [unseal(key, value, BUCKET).info(key.decode()) for key, value in cursor]
+        rows = self.rows(self.tables.buckets, b"")
+        return [unseal(key, value, BUCKET).info(key.decode()) for key, value in rows]
 
     def is_empty(self, bucket_id: int) -> bool:
         """Whether a bucket has no object version."""
@@ -137,12 +140,25 @@ class View:
 
     def current(self, bucket_id: int, key: str) -> ObjectRecord | None:
         """Return the newest version of ``key``, delete markers too, or None."""
+        row = self._newest(bucket_id, key)
+        return None if row is None else unseal(*row, OBJECT)
+
+    def removable(self, bucket_id: int, key: str) -> ObjectRecord | None:
+        """Return the newest version of ``key`` for its removal, or None.
+
+        A damaged record can be removed too, but nobody knows what it held: that stays counted in refs.
+        """
+        row = self._newest(bucket_id, key)
+        try:
+            return None if row is None else unseal(*row, OBJECT)
+        except Damaged:
+            return ObjectRecord(sequence_of(row[0]), 0, "", 0, []) if row else None
+
+    def _newest(self, bucket_id: int, key: str) -> tuple[bytes, bytes] | None:
         stem = key_stem(bucket_id, key)
         with self.txn.cursor(self.tables.objects) as cursor:
-            if not cursor.set_range(stem):
-                return None
-            found, value = cursor.item()
-        return unseal(found, value, OBJECT) if found.startswith(stem) else None
+            row = cursor.item() if cursor.set_range(stem) else (b"", b"")
+        return row if row[0].startswith(stem) else None
 
     def seek(self, bucket_id: int, start: str) -> Iterator[tuple[str, Callable[[], ObjectInfo]]]:
         """Yield the keys from ``start`` on whose newest version is an object; see paging.list_page."""
@@ -185,18 +201,24 @@ class View:
 
     def referenced(self, first: bytes) -> Iterator[bytes]:
         """Yield the ids of the files in use whose id begins with ``first``."""
-        for key, _ in self.rows(self.tables.refs, first):
+        for key, value in self.rows(self.tables.refs, first):
+            unseal(key, value, COUNT)
             yield key
 
     def garbage(self, until: int) -> Iterator[tuple[bytes, int, bytes]]:
         """Yield (gc key, sequence, extent id) of what may go at ``until`` (ms), the first due first.
 
-        The sequence is that of the change since which nothing uses the extent.
+        The sequence is that of the change since which nothing uses the extent. Damaged rows are left out:
+        what they seem to name may be in use.
         """
         limit = number(until + 1)
-        for key, _ in self.rows(self.tables.gc, b""):
+        for key, value in self.rows(self.tables.gc, b""):
             if key >= limit:
                 return
+            try:
+                unseal(key, value, DOCUMENT)
+            except Damaged:
+                continue
             yield key, int.from_bytes(key[8:16], "big"), key[16:]
 
     # -- documents and state ------------------------------------------------------------------
@@ -208,9 +230,11 @@ class View:
         return None if value is None else unseal(key, value, DOCUMENT)
 
     def sequence(self) -> int:
-        """Return the last number that next_sequence gave."""
+        """Return the last number that next_sequence gave; raise InternalError where it is lost."""
         value = self.txn.get(_SEQUENCE, db=self.tables.state)
-        return 0 if value is None else unseal(_SEQUENCE, value, COUNT)
+        if value is None:
+            raise damaged("sequence: missing")  # to begin anew would give numbers in use
+        return unseal(_SEQUENCE, value, COUNT)
 
     def uuid(self) -> str | None:
         """Return the identity of the store, None in a new one."""
@@ -248,7 +272,9 @@ class Edit(View):
         return following
 
     def set_uuid(self, uuid: str) -> None:
-        """Keep the identity of the store."""
+        """Keep the identity of a new store, and begin to count."""
+        if self.txn.get(_SEQUENCE, db=self.tables.state) is None:
+            self.put(_SEQUENCE, seal(_SEQUENCE, 0), self.tables.state)
         self.put(_UUID, seal(_UUID, uuid), self.tables.state)
 
     def add_bucket(self, info: BucketInfo) -> None:
@@ -289,31 +315,33 @@ class Edit(View):
         return Extent(INLINE, key, len(data), digest)
 
     def remove_object(self, bucket_id: int, key: str, record: ObjectRecord, due: int) -> None:
-        """Remove a version and release its extents."""
-        self.release(self.extents(record), due)
+        """Remove a version and release its extents; what a damaged layout names stays counted."""
+        try:
+            extents = self.extents(record)
+        except Damaged:
+            extents = []
+        self.release(extents, due)
         self.delete(version_key(key_stem(bucket_id, key), record.sequence), self.tables.objects)
         if record.parts_count:
             self.delete(number(record.sequence), self.tables.layouts)
 
-    def check_removable(self, record: ObjectRecord) -> None:
-        """Raise InternalError where a row that remove_object needs is damaged."""
-        for extent in self.extents(record):
-            if extent.kind == FILE:
-                self.references(extent.id)
-
-    def hold(self, extents: list[Extent]) -> None:
-        """Count files as used by these extents too."""
+    def hold(self, extents: list[Extent], least: int = 0) -> None:
+        """Count files as used by these extents too; InternalError where one had fewer uses than ``least``."""
         for extent_id, uses in _uses(extents).items():
-            count = self.references(extent_id) + uses
+            count = self._counted(extent_id, least) + uses
             self.put(extent_id, seal(extent_id, count), self.tables.refs)
 
     def release(self, extents: list[Extent], due: int) -> None:
         """Let extents go; what nothing uses any more may be unlinked at ``due`` (ms).
 
-        Inline bytes go at once where every reader has copied them before it began to answer.
+        Inline bytes go at once where every reader has copied them before it began to answer. A file whose
+        count is damaged stays: something else may use it.
         """
-        left = {extent_id: self.references(extent_id) - uses for extent_id, uses in _uses(extents).items()}
-        for extent_id, count in left.items():
+        for extent_id, uses in _uses(extents).items():
+            try:
+                count = self._counted(extent_id, uses) - uses
+            except Damaged:
+                continue
             if count > 0:
                 self.put(extent_id, seal(extent_id, count), self.tables.refs)
             else:
@@ -326,11 +354,18 @@ class Edit(View):
                 else:
                     self._discard(extent.id, due)
 
+    def _counted(self, extent_id: bytes, least: int) -> int:
+        count = self.references(extent_id)
+        if count < least:
+            raise damaged("references of file %s: %d, not %d", extent_id.hex(), count, least)
+        return count
+
     def _discard(self, extent_id: bytes, due: int) -> None:
         # One sequence number for all that a change removes. A reader that knew a number below it may
         # still read what is removed.
         self._removal = self._removal or self.next_sequence()
-        self.put(number(due) + number(self._removal) + extent_id, b"", self.tables.gc)
+        key = number(due) + number(self._removal) + extent_id
+        self.put(key, seal(key, b""), self.tables.gc)
 
     def forget_garbage(self, gc_keys: list[bytes]) -> None:
         """Remove rows of the gc table whose files are gone, and inline bytes with theirs."""

@@ -18,6 +18,8 @@ from s3shim.backends.local.records import (
     PART,
     UPLOAD,
     CompletedRecord,
+    Damaged,
+    Extent,
     PartRecord,
     UploadRecord,
     key_of,
@@ -87,6 +89,14 @@ def look(view: View, ref: UploadRef) -> Upload | None:
     return Upload(key, sequence, bucket_id, record) if compare_digest(record.nonce, nonce) else None
 
 
+def removable(view: View, ref: UploadRef) -> bytes:
+    """Return the LMDB key of an upload under way, be its record damaged; NoSuchBucket, NoSuchUpload."""
+    try:
+        return find(view, ref).key
+    except Damaged:
+        return key_stem(view.bucket(ref.bucket).id, ref.key) + number(parse_id(ref)[0])
+
+
 def put(edit: Edit, bucket_id: int, key: str, sequence: int, record: UploadRecord) -> None:
     """Keep a new upload."""
     lmdb_key = key_stem(bucket_id, key) + number(sequence)
@@ -139,11 +149,11 @@ def remove_all(edit: Edit, bucket_id: int, due: int) -> None:
 
 
 def remove(edit: Edit, key: bytes, due: int) -> None:
-    """Remove an upload and its parts; their files may be unlinked at ``due`` (ms)."""
-    found = list(parts(edit, int.from_bytes(key[-8:], "big")))
-    for _, part in found:
-        edit.release(part.extents, due)
-    forget_upload(edit, key, [part_number for part_number, _ in found])
+    """Remove an upload and its parts, damaged ones too; their files may be unlinked at ``due`` (ms)."""
+    for part_key, value in list(edit.rows(edit.tables.parts, key[-8:])):
+        edit.release(_extents(part_key, value), due)
+        edit.delete(part_key, edit.tables.parts)
+    edit.delete(key, edit.tables.uploads)
 
 
 # -- parts ------------------------------------------------------------------------------------
@@ -165,11 +175,11 @@ def part(view: View, sequence: int, part_number: int) -> PartRecord | None:
 
 def replace_part(edit: Edit, sequence: int, part_number: int, record: PartRecord, due: int) -> None:
     """Keep a part, whose extents have been counted, in place of the one with its number."""
-    previous = part(edit, sequence, part_number)
     key = _part_key(sequence, part_number)
+    previous = edit.txn.get(key, db=edit.tables.parts)
     edit.put(key, seal(key, record), edit.tables.parts)
     if previous is not None:
-        edit.release(previous.extents, due)
+        edit.release(_extents(key, previous), due)
 
 
 def forget_upload(edit: Edit, key: bytes, part_numbers: list[int]) -> None:
@@ -178,6 +188,14 @@ def forget_upload(edit: Edit, key: bytes, part_numbers: list[int]) -> None:
     for part_number in part_numbers:
         edit.delete(_part_key(sequence, part_number), edit.tables.parts)
     edit.delete(key, edit.tables.uploads)
+
+
+def _extents(key: bytes, value: bytes) -> list[Extent]:
+    # Nobody knows what a damaged part held: that stays counted in refs.
+    try:
+        return unseal(key, value, PART).extents
+    except Damaged:
+        return []
 
 
 def _part_key(sequence: int, part_number: int) -> bytes:

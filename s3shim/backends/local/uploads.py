@@ -11,7 +11,6 @@ from s3shim.backends.local.records import PartRecord, UploadRecord
 from s3shim.backends.local.store import Store
 from s3shim.backends.local.tables import Edit
 from s3shim.backends.local.writing import store_body
-from s3shim.errors import S3Error
 from s3shim.model import Body, Page, PartInfo, UploadInfo, UploadQuery, UploadRef
 from s3shim.paging import list_uploads_page
 
@@ -71,7 +70,7 @@ class Uploads:
 
         try:
             return self.store.committer.run(change)
-        except S3Error:
+        except Exception:
             stored.discard(self.store)
             raise
 
@@ -79,10 +78,9 @@ class Uploads:
         """See Backend."""
 
         def change(edit: Edit) -> None:
-            found = upload_rows.find(edit, upload)
-            upload_rows.remove(edit, found.key, self.store.settings.due())
+            upload_rows.remove(edit, upload_rows.removable(edit, upload), self.store.settings.due())
 
-        self.store.committer.run(change)
+        self.store.committer.run(change, frees=True)
 
     def list_parts(self, upload: UploadRef, marker: int, max_parts: int) -> tuple[UploadInfo, list[PartInfo]]:
         """See Backend."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+
+import lmdb
 
 from s3shim.backends.local.reading import find
 from s3shim.backends.local.records import Extent, ObjectRecord
@@ -12,6 +15,8 @@ from s3shim.checksums import crc64nvme
 from s3shim.conditions import NO_CONDITIONS, Conditions, check_write
 from s3shim.errors import Code, S3Error
 from s3shim.model import NULL_VERSION, Body, Deleted, ObjectInfo, ObjectMeta, ObjectRef
+
+_log = logging.getLogger(__name__)
 
 
 def put_object(
@@ -37,10 +42,12 @@ class Stored:
     size: int
     file: Extent | None
     data: bytes = b""
+    _held: bool = False
 
     def extents(self, edit: Edit, sequence: int) -> list[Extent]:
         """Return the extents, which are used from now on; inline bytes go in under ``sequence``."""
         if self.file is not None:
+            self._held = True
             edit.hold([self.file])
             return [self.file]
         return [edit.add_inline(sequence, self.data, crc64nvme(self.data))] if self.data else []
@@ -49,14 +56,25 @@ class Stored:
         """Remove the file, unless the index knows it: a commit that failed may yet have reached the disk."""
         if self.file is None:
             return
+        try:
+            if not (self._held and self._known(store, self.file)):
+                store.files.unlink(self.file.id)
+        except (S3Error, OSError, lmdb.Error) as error:
+            # Why it is not wanted is what counts; the next start removes what stays.
+            _log.error("file %s cannot be removed: %s", self.file.id.hex(), error)
+
+    @staticmethod
+    def _known(store: Store, file: Extent) -> bool:
         with store.index.read() as view:
-            known = view.references(self.file.id)
-        if not known:
-            store.files.unlink(self.file.id)
+            return store.index.unsettled or view.references(file.id) > 0
 
 
 def store_body(store: Store, body: Body) -> Stored:
-    """Read a body to its end; a large one is a durable file then."""
+    """Read a body to its end; a large one is a durable file then.
+
+    ServiceUnavailable or InsufficientStorage before anything is read, where it is known to be in vain.
+    """
+    store.admit(body.length)
     data, ended = _gather(body, store.settings.inline_max)
     if not ended:
         file = store.files.write(body, data)
@@ -120,7 +138,7 @@ def _commit(
 
     try:
         store.committer.run(change)
-    except S3Error:
+    except Exception:
         stored.discard(store)
         raise
     return record.info(ref.key)
@@ -134,7 +152,7 @@ def put_object_tags(store: Store, ref: ObjectRef, tags: dict[str, str]) -> None:
         record.tags = tags
         edit.put_record(edit.bucket(ref.bucket).id, ref.key, record)
 
-    store.committer.run(change)
+    store.committer.run(change, frees=not tags)
 
 
 def delete_object(store: Store, ref: ObjectRef, conditions: Conditions) -> Deleted:
@@ -150,38 +168,32 @@ def delete_object(store: Store, ref: ObjectRef, conditions: Conditions) -> Delet
         if current is not None:
             edit.remove_object(bucket_id, ref.key, current, store.settings.due())
 
-    store.committer.run(change)
+    store.committer.run(change, frees=True)
     return Deleted()
 
 
 def delete_objects(store: Store, bucket: str, refs: list[ObjectRef]) -> list[Deleted | S3Error]:
-    """See Backend.delete_objects. All in one commit; a record that is damaged stays, the others go."""
+    """See Backend.delete_objects. All in one commit; damaged records go too."""
 
     def change(edit: Edit) -> list[Deleted | S3Error]:
         bucket_id = edit.bucket(bucket).id
-        outcomes: list[Deleted | S3Error] = []
-        doomed: dict[str, ObjectRecord] = {}
-        for ref in refs:
-            try:
-                if ref.version_id in (None, NULL_VERSION):
-                    current = edit.current(bucket_id, ref.key)
-                    if current is not None:
-                        edit.check_removable(current)
-                        doomed[ref.key] = current
-                outcomes.append(Deleted())
-            except S3Error as error:
-                outcomes.append(error)
         due = store.settings.due()
-        for key, record in doomed.items():
-            edit.remove_object(bucket_id, key, record, due)
-        return outcomes
+        for key in {ref.key for ref in refs if ref.version_id in (None, NULL_VERSION)}:
+            current = edit.removable(bucket_id, key)
+            if current is not None:
+                edit.remove_object(bucket_id, key, current, due)
+        return [Deleted() for _ in refs]
 
-    return store.committer.run(change)
+    return store.committer.run(change, frees=True)
 
 
 def check_target(view: View, bucket_id: int, key: str, conditions: Conditions) -> ObjectRecord | None:
-    """Return the version that a write replaces, or None; raises what ``check_write`` raises."""
+    """Return the version that a write replaces, or None; raises what ``check_write`` raises.
+
+    Without conditions a damaged record is replaced too, otherwise it is an InternalError.
+    """
+    if conditions is NO_CONDITIONS:
+        return view.removable(bucket_id, key)
     current = view.current(bucket_id, key)
-    if conditions is not NO_CONDITIONS:
-        check_write(conditions, None if current is None or current.delete_marker else current.info(key))
+    check_write(conditions, None if current is None or current.delete_marker else current.info(key))
     return current

@@ -1,0 +1,1 @@
+"""Proof by force that the local store keeps its promises: ``python -m crash``, see docs/durability.md."""
