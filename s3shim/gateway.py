@@ -50,6 +50,8 @@ class Gateway:
             if not operation.public:
                 request.identity = self.authenticate(request)
                 authorize(request, self.backend, operation.action)
+                if request.body.framed and "Body" not in operation.honours:
+                    raise S3Error(Code.InvalidRequest, "This operation takes no body in chunks.")
             entered = time.perf_counter()
             response = operation.handler(self.backend, request)
         except S3Error as error:

@@ -21,7 +21,16 @@ MAX_SKEW = 900  # seconds
 _SIGNATURE_ITEMS = frozenset({"x-amz-algorithm", "x-amz-credential", "x-amz-signature"})
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
 _EMPTY = sha256(b"").digest()
-_STREAMING = "STREAMING-"
+_FRAMINGS = {
+    "STREAMING-AWS4-HMAC-SHA256-PAYLOAD": (True, False),
+    "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER": (True, True),
+    "STREAMING-UNSIGNED-PAYLOAD-TRAILER": (False, True),
+}
+"""Whether chunks are signed and whether trailers follow, by x-amz-content-sha256."""
+_SIGNED_BY_V4A = "STREAMING-AWS4-ECDSA-"
+_DECODED_LENGTH = "x-amz-decoded-content-length"
+_LENGTH = re.compile("[0-9]{1,18}", re.ASCII)
+_TRAILER = "x-amz-trailer"
 _PAYLOAD = "x-amz-content-sha256"
 _TOKEN = "x-amz-security-token"
 
@@ -44,7 +53,7 @@ class Authenticator:
         """Return who signed the parsed ``request``; ANONYMOUS where nothing says that anybody did.
 
         Raises the codes of "Error Responses" for a signature that is missing parts, too old, not
-        right, or of another version; NotImplemented for a right one over an aws-chunked body.
+        right, or of another version; NotImplemented for a body with chunks signed by SigV4A.
         """
         sent = request.sent
         if sent.count("authorization") > 1:
@@ -106,6 +115,8 @@ class Authenticator:
         if signed is None and _PAYLOAD in claim.signed_headers.split(";"):
             signed = in_header
         stated = in_query or in_header or sigv4.UNSIGNED_PAYLOAD
+        if _FRAMINGS.get(stated, (False, False))[0]:
+            raise S3Error(Code.NotImplemented, "A presigned URL cannot have signed chunks.", Header=_PAYLOAD)
         return self._verified(request, claim, signed or sigv4.UNSIGNED_PAYLOAD, stated)
 
     def _verified(self, request: S3Request, claim: Claim, signed: str, stated: str) -> Identity:
@@ -137,9 +148,12 @@ class Authenticator:
         if not right or block is None:
             raise sigv4.mismatch(claim, text)
 
-        _refuse_chunked(request, stated)
         if digest is not None:
             _expect(request, digest)
+        elif stated in _FRAMINGS:
+            _unframe(request, stated, sigv4.ChunkChain(key, claim))
+        elif request.sent.get(_TRAILER) is not None:
+            raise S3Error(Code.InvalidRequest, f"{_TRAILER} needs a payload in chunks with trailers.")
         return Identity(credential.account, credential.access_key, credential.display_name)
 
     def _check_region(self, claim: Claim, code: Code) -> None:
@@ -191,8 +205,10 @@ def _item(request: S3Request, name: str) -> str | None:
 
 def _payload_digest(payload: str) -> bytes | None:
     """Return the SHA-256 that ``payload`` states, None where it states none; raise InvalidArgument."""
-    if payload == sigv4.UNSIGNED_PAYLOAD or payload.startswith(_STREAMING):
+    if payload == sigv4.UNSIGNED_PAYLOAD or payload in _FRAMINGS:
         return None
+    if payload.startswith(_SIGNED_BY_V4A):
+        raise S3Error(Code.NotImplemented, Header=_PAYLOAD, AdditionalMessage=payload[:256])
     if not _HASH.fullmatch(payload):
         raise S3Error(
             Code.InvalidArgument,
@@ -203,16 +219,15 @@ def _payload_digest(payload: str) -> bytes | None:
     return bytes.fromhex(payload)
 
 
-def _refuse_chunked(request: S3Request, payload: str) -> None:
-    """Raise NotImplemented for a body in aws-chunked framing, however it is announced."""
-    headers = request.headers
-    if payload.startswith(_STREAMING):
-        raise S3Error(Code.NotImplemented, Header=_PAYLOAD, AdditionalMessage=payload[:256])
-    if "x-amz-trailer" in headers:
-        raise S3Error(Code.NotImplemented, Header="x-amz-trailer")
-    encodings = headers.get("content-encoding")
-    if encodings and "aws-chunked" in (item.strip(" \t").lower() for item in encodings.split(",")):
-        raise S3Error(Code.NotImplemented, Header="Content-Encoding", AdditionalMessage="aws-chunked")
+def _unframe(request: S3Request, payload: str, chain: sigv4.ChunkChain) -> None:
+    """Let the body be read out of its chunks. Raises MissingContentLength, InvalidRequest."""
+    signed, trailing = _FRAMINGS[payload]
+    length = request.sent.get(_DECODED_LENGTH) or ""
+    if not _LENGTH.fullmatch(length):
+        raise S3Error(Code.MissingContentLength, f"You must provide {_DECODED_LENGTH}, a number of bytes.")
+    if trailing != (_TRAILER in request.sent):
+        raise S3Error(Code.InvalidRequest, f"{_TRAILER} does not fit {_PAYLOAD}.", Header=_TRAILER)
+    request.body.unframe(int(length), chain if signed else None, trailing=trailing)
 
 
 def _expect(request: S3Request, digest: bytes) -> None:

@@ -24,6 +24,8 @@ SERVICE = "s3"
 TERMINAL = "aws4_request"
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 
+_EMPTY_HASH = sha256(b"").hexdigest()
+
 MAX_EXPIRES = 604_800  # seconds: seven days
 
 _COMPONENTS = ("Credential", "SignedHeaders", "Signature")
@@ -272,6 +274,31 @@ def signing_key(secret: bytes, day: str, region: str, service: str = SERVICE) ->
 def signature(key: bytes, text: str) -> str:
     """Return the signature of a string to sign, lower-case hex."""
     return hmac.digest(key, text.encode("latin-1", "replace"), "sha256").hex()
+
+
+class ChunkChain:
+    """The signatures of a body in signed chunks: each covers the one before, the first the request's.
+
+    Source: "Signature Calculations for the Authorization Header: Transferring Payload in Multiple Chunks"
+    and "... Including Trailing Headers", Amazon S3 API Reference.
+    """
+
+    def __init__(self, key: bytes, claim: Claim) -> None:
+        self._key = key
+        self._stem = f"{claim.timestamp}\n{claim.scope}\n"
+        self._last = claim.signature
+
+    def chunk(self, digest: str) -> str:
+        """Return the signature of the next chunk, whose data has the SHA-256 ``digest`` in hex."""
+        return self._next("PAYLOAD", f"{_EMPTY_HASH}\n{digest}")
+
+    def trailer(self, digest: str) -> str:
+        """Return the signature of trailers whose canonical form has the SHA-256 ``digest`` in hex."""
+        return self._next("TRAILER", digest)
+
+    def _next(self, kind: str, what: str) -> str:
+        self._last = signature(self._key, f"{ALGORITHM}-{kind}\n{self._stem}{self._last}\n{what}")
+        return self._last
 
 
 def same(computed: str, provided: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from s3shim import checksums
 from s3shim.errors import Code, S3Error
 from s3shim.model import Digests
+from s3shim.wire.chunked import ChunkedInput, ChunkSigner, Source
 
 MAX_PUT_SIZE = 5 * 1024**3
 
@@ -27,12 +28,15 @@ class RequestBody:
     """
 
     __slots__ = (
+        "_algorithm",
         "_checksum",
         "_digests",
+        "_frame",
         "_hashers",
         "_input",
         "_md5",
         "_sha256",
+        "_trailer",
         "chunked",
         "default_algorithm",
         "length",
@@ -56,6 +60,9 @@ class RequestBody:
         self.limit = MAX_PUT_SIZE
         self.received = 0
         self.waited = 0.0
+        self._frame: ChunkedInput | None = None
+        self._trailer: str | None = None
+        self._algorithm = ""
         self._md5: bytes | None = None
         self._sha256: bytes | None = None
         self._checksum: tuple[str, bytes] | None = None
@@ -65,16 +72,12 @@ class RequestBody:
     @property
     def empty(self) -> bool:
         """Whether the client sends no body at all."""
-        return not self.chunked and not self.length
+        return not self.chunked and not self.length and self._frame is None
 
     @property
-    def exhausted(self) -> bool:
-        """Whether nothing is left on the connection."""
-        return (
-            self.empty
-            or self._digests is not None
-            or (self.length is not None and self.received >= self.length)
-        )
+    def framed(self) -> bool:
+        """Whether the body is sent in aws-chunked framing."""
+        return self._frame is not None
 
     @property
     def digests(self) -> Digests:
@@ -85,8 +88,24 @@ class RequestBody:
 
     @property
     def checksum_algorithm(self) -> str | None:
-        """The algorithm of the checksum that the client sent, or None."""
-        return self._checksum[0] if self._checksum else None
+        """The algorithm of the checksum that the client sends, or None."""
+        return self._checksum[0] if self._checksum else self._trailer
+
+    def unframe(self, length: int, signer: ChunkSigner | None, *, trailing: bool) -> None:
+        """Take the body for aws-chunked framing of ``length`` bytes; see ChunkedInput.
+
+        From here on ``length`` and ``received`` count the bytes within the frame.
+        """
+        if self.length is None and not self.chunked:
+            raise S3Error(Code.MissingContentLength)
+        source: Source = self._input if self.length is None else _Bounded(self._input, self.length)
+        self._frame = ChunkedInput(source, length, signer, trailing=trailing)
+        self._input = self._frame
+        self.length, self.chunked = length, False
+
+    def expect_trailer(self, algorithm: str) -> None:
+        """Demand that the trailers are the one with the checksum by ``algorithm``, and a right one."""
+        self._trailer = algorithm
 
     def expect_md5(self, digest: bytes) -> None:
         """Demand the MD5 ``digest`` (Content-MD5)."""
@@ -112,7 +131,8 @@ class RequestBody:
             self._begin()
         if self.length is not None:
             size = min(size, self.length - self.received)
-        data = self._receive(size) if size > 0 else _EMPTY
+        # What follows the last byte within a frame is verified too, so a frame is always asked.
+        data = self._receive(max(size, 1)) if size > 0 or self._frame is not None else _EMPTY
         if data:
             self.received += len(data)
             if self.received > self.limit:
@@ -142,7 +162,7 @@ class RequestBody:
         if self.length is not None and self.length > self.limit:
             raise too_large(self.length, self.limit)
         # Without a checksum of the client's the object gets S3's default one.
-        algorithm = self._checksum[0] if self._checksum else self.default_algorithm
+        self._algorithm = algorithm = self.checksum_algorithm or self.default_algorithm
         self._hashers = {"md5": checksums.new("md5"), algorithm: checksums.new(algorithm)}
         if self._sha256 is not None and "sha256" not in self._hashers:
             self._hashers["sha256"] = checksums.new("sha256")
@@ -151,6 +171,8 @@ class RequestBody:
         began = time.perf_counter()
         try:
             return bytes(self._input.read(size))
+        except S3Error:
+            raise
         except TimeoutError:
             raise S3Error(Code.RequestTimeout) from None
         except Exception:
@@ -174,13 +196,43 @@ class RequestBody:
                 ClientComputedContentSHA256=self._sha256.hex(),
                 S3ComputedContentSHA256=found["sha256"].hex(),
             )
-        algorithm = self._checksum[0] if self._checksum else self.default_algorithm
+        algorithm = self._algorithm
+        if self._frame is not None:
+            self._take_trailers(self._frame.trailers)
         if self._checksum is not None and not compare_digest(found[algorithm], self._checksum[1]):
             raise S3Error(
                 Code.BadDigest,
                 f"The {algorithm.upper()} you specified did not match the calculated checksum.",
             )
         self._digests = Digests(found["md5"].hex(), {algorithm: checksums.encode(found[algorithm])})
+
+    def _take_trailers(self, trailers: dict[str, str]) -> None:
+        # No other trailer has a meaning, so whoever sends one expects what will not happen.
+        name = f"x-amz-checksum-{self._trailer}" if self._trailer is not None else ""
+        if list(trailers) != ([name] if name else []):
+            raise S3Error(Code.MalformedTrailerError)
+        if self._trailer is not None:
+            digest = checksums.decode(self._trailer, trailers[name])
+            if digest is None:
+                raise S3Error(Code.InvalidRequest, f"Value for {name} trailing header is invalid.")
+            self._checksum = (self._trailer, digest)
+
+
+class _Bounded:
+    """The first ``length`` bytes of a server's input, and an error where they end too early."""
+
+    __slots__ = ("_input", "_left")
+
+    def __init__(self, source: Source, length: int) -> None:
+        self._input = source
+        self._left = length
+
+    def read(self, size: int) -> bytes:
+        data = self._input.read(min(size, self._left)) if self._left else _EMPTY
+        if self._left and not data:
+            raise S3Error(Code.IncompleteBody)
+        self._left -= len(data)
+        return data
 
 
 def too_large(size: int, limit: int) -> S3Error:

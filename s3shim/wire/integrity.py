@@ -30,13 +30,24 @@ def expect_md5(request: S3Request) -> None:
 
 
 def expect_checksum(request: S3Request) -> None:
-    """Let the body demand its x-amz-checksum-*.
+    """Let the body demand its x-amz-checksum-*, a header or the trailer that x-amz-trailer announces.
 
     A checksum that stands only in a presigned query was made before there was a body and is not
-    verified. Raises InvalidRequest.
+    verified. Raises InvalidRequest and MalformedTrailerError.
     """
     given = stated_checksum(request.sent)
-    if given is not None:
+    trailer = request.sent.get("x-amz-trailer")
+    if trailer is not None:
+        algorithm = _HEADERS.get(trailer.lower())
+        if algorithm is None:
+            raise S3Error(
+                Code.InvalidRequest, "The value specified in the x-amz-trailer header is not supported"
+            )
+        if given is not None:
+            raise _several()
+        request.body.expect_trailer(algorithm)
+        given = algorithm, ""
+    elif given is not None:
         algorithm, value = given
         digest = checksums.decode(algorithm, value)
         if digest is None:
@@ -51,11 +62,15 @@ def stated_checksum(headers: Headers) -> tuple[str, str] | None:
         (algorithm, headers.get(header) or "") for header, algorithm in _HEADERS.items() if header in headers
     ]
     if len(given) > 1:
-        raise S3Error(
-            Code.InvalidRequest,
-            "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.",
-        )
+        raise _several()
     return given[0] if given else None
+
+
+def _several() -> S3Error:
+    return S3Error(
+        Code.InvalidRequest,
+        "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.",
+    )
 
 
 def _check_announced(request: S3Request, algorithm: str | None) -> None:

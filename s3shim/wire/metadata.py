@@ -64,6 +64,10 @@ def read_metadata(request: S3Request) -> ObjectMeta:
             meta.user[rest] = header_value(value, name)
             user_size += len(rest) + len(meta.user[rest])
         elif name in SYSTEM_HEADERS and value:
+            if name == "content-encoding":
+                value = _without_framing(value)
+                if not value:
+                    continue
             meta.system[name] = header_value(value, name)
             system_size += len(value)
         elif name == "content-type" and value:
@@ -74,3 +78,11 @@ def read_metadata(request: S3Request) -> ObjectMeta:
     if system_size > MAX_SYSTEM_METADATA:
         raise S3Error(Code.MetadataTooLarge, Size=system_size, MaxSizeAllowed=MAX_SYSTEM_METADATA)
     return meta
+
+
+def _without_framing(encodings: str) -> str:
+    """Return Content-Encoding without aws-chunked, which is of the transfer and not of the object."""
+    if "aws-chunked" not in encodings.lower():
+        return encodings
+    names = [name.strip(" \t") for name in encodings.split(",")]
+    return ", ".join([name for name in names if name.lower() != "aws-chunked"])

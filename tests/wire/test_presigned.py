@@ -324,7 +324,7 @@ def test_payload_hash_malformed(probe, place):
 
 
 @pytest.mark.parametrize(
-    "payload", ["STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER", "STREAMING-X"]
+    "payload", ["STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"]
 )
 def test_streaming_payload(probe, payload):
     line = ("x-amz-content-sha256", payload)
@@ -332,8 +332,6 @@ def test_streaming_payload(probe, payload):
     probe.refused(sent(probe.client.presign("PUT", VICTIM), headers=[line]), 501, "NotImplemented")
     in_query = f"{VICTIM}?X-Amz-Content-Sha256={payload}"
     probe.refused(presigned(probe, target=in_query, payload=payload), 501, "NotImplemented")
-    forged = probe.client.presign("PUT", VICTIM)[:-64] + "0" * 64
-    probe.refused(sent(forged, headers=[line]), 403, "SignatureDoesNotMatch")
 
 
 @pytest.mark.parametrize("name", ["X-Amz-Security-Token", "x-amz-security-token"])

@@ -5,7 +5,6 @@ import hashlib
 import pytest
 
 from tests.wire.refusal import VICTIM, Probe
-from tests.wire.signing import Signer
 
 OTHER_HASH = hashlib.sha256(b"other bytes").hexdigest()
 
@@ -53,34 +52,6 @@ def test_payload_hash_swapped(probe, value):
     draft = probe.put()
     draft.set("x-amz-content-sha256", value)
     probe.refused(draft, 403, "SignatureDoesNotMatch")
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
-        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
-        "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
-        "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD",
-        "STREAMING-ANYTHING",
-    ],
-)
-def test_streaming_payload(probe, payload):
-    probe.refused(probe.put(payload=payload), 501, "NotImplemented")
-    stranger = Signer("MAINACCESSKEY", "not-the-secret-of-main")
-    probe.refused(probe.put(payload=payload, signer=stranger), 403, "SignatureDoesNotMatch")
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Content-Encoding": "aws-chunked"},
-        {"Content-Encoding": "gzip, AWS-Chunked"},
-        {"x-amz-trailer": "x-amz-checksum-crc32"},
-    ],
-)
-def test_chunked_framing_without_its_payload_hash(probe, headers):
-    probe.refused(probe.put(headers=headers, payload="unsigned"), 501, "NotImplemented")
 
 
 def test_host_is_not_signed(probe):
