@@ -13,11 +13,23 @@ from binascii import Error as Base64Error
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from awscrt.checksums import combine_crc32, combine_crc32c, combine_crc64nvme
+from awscrt.checksums import XXHash, combine_crc32, combine_crc32c, combine_crc64nvme
 from awscrt.checksums import crc32c as _crc32c
 from awscrt.checksums import crc64nvme as _crc64nvme
 
-SIZES = {"crc32": 4, "crc32c": 4, "crc64nvme": 8, "sha1": 20, "sha256": 32}
+SIZES = {
+    "crc32": 4,
+    "crc32c": 4,
+    "crc64nvme": 8,
+    "sha1": 20,
+    "sha256": 32,
+    "sha512": 64,
+    "md5": 16,
+    "xxhash64": 8,
+    "xxhash3": 8,
+    "xxhash128": 16,
+}
+"""The algorithms, and the bytes of their digests."""
 
 
 class Hasher(Protocol):
@@ -47,6 +59,26 @@ class _Crc:
         return self._value.to_bytes(self._size, "big")
 
 
+class _XXHash:
+    __slots__ = ("_hash",)
+
+    def __init__(self, make: Callable[[], XXHash]) -> None:
+        self._hash = make()
+
+    def update(self, data: bytes, /) -> None:
+        self._hash.update(data)
+
+    def digest(self) -> bytes:
+        return bytes(self._hash.finalize())
+
+
+_XXHASHES = {
+    "xxhash64": XXHash.new_xxhash64,
+    "xxhash3": XXHash.new_xxhash3_64,
+    "xxhash128": XXHash.new_xxhash3_128,
+}
+
+
 def new(algorithm: str) -> Hasher:
     """Return a fresh hasher for one of ``SIZES``."""
     if algorithm == "crc32":
@@ -55,6 +87,8 @@ def new(algorithm: str) -> Hasher:
         return _Crc(_crc32c, 4)
     if algorithm == "crc64nvme":
         return _Crc(_crc64nvme, 8)
+    if algorithm in _XXHASHES:
+        return _XXHash(_XXHASHES[algorithm])
     return hashlib.new(algorithm, usedforsecurity=False)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from s3shim.backends.base import Capability
 from s3shim.operations import acl, copy, multipart, tagging, uploads
 from s3shim.operations import object as objects
-from s3shim.routes.row import BODY_DIGESTS, OWNER, PAYER, READ, SOURCE, SYSTEM_METADATA, row
+from s3shim.routes.row import BODY_DIGESTS, CHECKSUMS, OWNER, PAYER, READ, SOURCE, SYSTEM_METADATA, row
 
 # fmt: off
 OBJECT_ROWS = (
@@ -38,8 +38,7 @@ OBJECT_ROWS = (
          "PartNumber UploadId CopySourceRange", SOURCE, PAYER, OWNER, needs=Capability.MULTIPART),
     row("CompleteMultipartUpload", "POST object?uploadId", "PutObject",
          multipart.complete_multipart_upload,
-         "MultipartUpload UploadId ChecksumCRC32 ChecksumCRC32C ChecksumCRC64NVME ChecksumSHA1 "
-         "ChecksumSHA256 ChecksumType MpuObjectSize IfMatch IfNoneMatch",
+         "MultipartUpload UploadId ChecksumType MpuObjectSize IfMatch IfNoneMatch", CHECKSUMS,
          PAYER, OWNER, needs=Capability.MULTIPART),
     row("AbortMultipartUpload", "DELETE object?uploadId", "AbortMultipartUpload",
          multipart.abort_multipart_upload, "UploadId", PAYER, OWNER, needs=Capability.MULTIPART),

@@ -8,9 +8,11 @@ from s3shim.routes.operation import Handler, Operation
 OWNER = "ExpectedBucketOwner"
 PAYER = "RequestPayer"
 
-BODY_DIGESTS = (
-    "ContentMD5 ChecksumAlgorithm ChecksumCRC32 ChecksumCRC32C ChecksumCRC64NVME ChecksumSHA1 ChecksumSHA256"
+CHECKSUMS = (
+    "ChecksumCRC32 ChecksumCRC32C ChecksumCRC64NVME ChecksumSHA1 ChecksumSHA256 ChecksumSHA512 ChecksumMD5 "
+    "ChecksumXXHASH64 ChecksumXXHASH3 ChecksumXXHASH128"
 )
+BODY_DIGESTS = f"ContentMD5 ChecksumAlgorithm {CHECKSUMS}"
 SYSTEM_METADATA = "CacheControl ContentDisposition ContentEncoding ContentLanguage ContentType Expires"
 SOURCE = (
     "CopySource CopySourceIfMatch CopySourceIfModifiedSince CopySourceIfNoneMatch "
