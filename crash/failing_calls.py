@@ -236,4 +236,4 @@ CONTROLS = (
     (faults.hide_failed_commits, "put inline, new", "fdatasync:error=EIO"),
 )
 
-SUITE = Suite("faults", 600, run, ("strace",))
+SUITE = Suite("faults", 300, run, ("strace",))

@@ -254,4 +254,4 @@ def _take(outcome: Outcome, job: Run, fleet: Fleet, seconds: float) -> int:
     return swapped
 
 
-SUITE = Suite("history", 20, run)
+SUITE = Suite("history", 10, run)

@@ -91,4 +91,4 @@ def run(job: Run) -> Outcome:
     return outcome
 
 
-SUITE = Suite("machine", 100, run)
+SUITE = Suite("machine", 20, run)

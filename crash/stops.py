@@ -23,7 +23,7 @@ from crash.trial import Trial, zeros
 from tests.wire.answer import Answer
 from tests.wire.signing import Draft
 
-ROUNDS = 200
+ROUNDS = 170
 GRACEFUL = 2
 WORKERS = 2
 EXTRA = 5.0  # seconds that a stop may take beyond the graceful time-out
