@@ -37,6 +37,7 @@ class Code(Enum):
     InvalidChunkSizeError = (403, "Only the last chunk is allowed to have a size less than 8192 bytes")
     InvalidDigest = (400, "The Content-MD5 or checksum value that you specified is not valid.")
     InvalidPart = (400, "One or more of the specified parts could not be found or its ETag differs.")
+    InvalidPartNumber = (416, "The requested partnumber is not satisfiable")
     InvalidPartOrder = (400, "The list of parts was not in ascending order.")
     InvalidRange = (416, "The requested range cannot be satisfied.")
     InvalidRequest = (400, "The request is not valid.")

@@ -82,6 +82,15 @@ class ObjectInfo:
 
 
 @dataclass(slots=True)
+class ObjectPart:
+    """A part of an object that was uploaded in parts: its size in bytes, its checksums as base64."""
+
+    part_number: int
+    size: int
+    checksums: dict[str, str]
+
+
+@dataclass(slots=True)
 class UploadRef:
     """Names one multipart upload; bucket and key must be its own."""
 

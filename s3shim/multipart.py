@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from s3shim import checksums
 from s3shim.errors import Code, S3Error
-from s3shim.model import PartInfo, UploadInfo
+from s3shim.model import ObjectPart, PartInfo, UploadInfo
 
 MAX_PARTS = 10_000
 
@@ -84,6 +84,19 @@ def checksum_type_of(algorithm: str | None, wanted: str | None) -> str:
             f"The {wanted} checksum type cannot be used with the {algorithm} checksum algorithm.",
         )
     return wanted
+
+
+def locate_part(size: int, parts: list[ObjectPart], part_number: int) -> tuple[int, ObjectPart]:
+    """Return where a part begins, and the part; an object of ``size`` without parts is part 1 as a whole.
+
+    Raises InvalidPartNumber.
+    """
+    start = 0
+    for part in parts or [ObjectPart(1, size, {})]:
+        if part.part_number == part_number:
+            return start, part
+        start += part.size
+    raise S3Error(Code.InvalidPartNumber, PartNumberRequested=part_number, ActualPartCount=max(len(parts), 1))
 
 
 def assemble(upload: UploadInfo, stored: Mapping[int, PartInfo], completion: Completion) -> Whole:

@@ -57,6 +57,7 @@ def _member(shapes: dict[str, Any], name: str, member: dict[str, Any], required:
     entry["name"] = member.get("locationName", name)
     shape = shapes[member["shape"]]
     if shape["type"] == "list":
+        entry["list"] = True
         shape = shapes[shape["member"]["shape"]]
     if "enum" in shape:
         entry["values"] = shape["enum"]

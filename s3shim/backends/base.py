@@ -29,6 +29,7 @@ from s3shim.model import (
     ListQuery,
     ObjectInfo,
     ObjectMeta,
+    ObjectPart,
     ObjectRef,
     ObjectStream,
     Page,
@@ -117,6 +118,13 @@ class Backend(ABC):
         Raises as head_object, and InvalidRange where the range begins beyond the end. A reader keeps
         the object that it began with, whatever happens to the key meanwhile.
         """
+
+    def get_object_parts(self, ref: ObjectRef, conditions: Conditions) -> tuple[ObjectInfo, list[ObjectPart]]:
+        """Return the object's record and its parts, none where it was not uploaded in parts.
+
+        Raises as head_object.
+        """
+        return self.head_object(ref, conditions), []
 
     @abstractmethod
     def put_object(self, ref: ObjectRef, body: Body, meta: ObjectMeta, conditions: Conditions) -> ObjectInfo:

@@ -29,6 +29,7 @@ from s3shim.model import (
     ListQuery,
     ObjectInfo,
     ObjectMeta,
+    ObjectPart,
     ObjectRef,
     ObjectStream,
     Page,
@@ -67,11 +68,12 @@ def _itself(info: T) -> T:
 class _Bucket:
     """Uploads, under way and completed, are found by their ``upload_position``."""
 
-    __slots__ = ("completed", "documents", "info", "keys", "objects", "uploads")
+    __slots__ = ("completed", "documents", "info", "keys", "objects", "parts", "uploads")
 
     def __init__(self, info: BucketInfo) -> None:
         self.info = info
         self.objects: dict[str, tuple[ObjectInfo, bytes]] = {}
+        self.parts: dict[str, list[ObjectPart]] = {}
         self.keys: list[str] = []
         self.documents: dict[str, bytes] = {}
         self.uploads: dict[str, _Upload] = {}
@@ -100,11 +102,14 @@ class _Bucket:
         except KeyError:
             raise S3Error(Code.NoSuchUpload, UploadId=ref.upload_id) from None
 
-    def place(self, info: ObjectInfo, data: bytes, conditions: Conditions) -> None:
+    def place(
+        self, info: ObjectInfo, data: bytes, conditions: Conditions, parts: list[ObjectPart] | None = None
+    ) -> None:
         """Make ``data`` the object, or raise what ``conditions.check_write`` raises."""
         current = self.objects.get(info.key)
         check_write(conditions, current[0] if current else None)
         self.objects[info.key] = info, data
+        self.parts[info.key] = parts or []
         if current is None:
             insort(self.keys, info.key)
 
@@ -197,6 +202,15 @@ class MemoryBackend(Backend):
         part = data[start : start + length]
         return ObjectStream(info, start, length, chunks_of((part,) if part else ()))
 
+    def get_object_parts(self, ref: ObjectRef, conditions: Conditions) -> tuple[ObjectInfo, list[ObjectPart]]:
+        """See Backend."""
+        with self._lock:
+            bucket = self._bucket(ref.bucket)
+            info, _ = bucket.find(ref)
+            parts = bucket.parts[ref.key]
+        check_read(conditions, info)
+        return info, parts
+
     def put_object(self, ref: ObjectRef, body: Body, meta: ObjectMeta, conditions: Conditions) -> ObjectInfo:
         """See Backend."""
         with self._lock:
@@ -218,6 +232,7 @@ class MemoryBackend(Backend):
                 check_write(conditions, current[0] if current else None)
                 if current is not None:
                     del bucket.objects[ref.key]
+                    del bucket.parts[ref.key]
                     del bucket.keys[bisect_left(bucket.keys, ref.key)]
         return Deleted()
 
@@ -246,14 +261,15 @@ class MemoryBackend(Backend):
         """See Backend."""
         with self._lock:
             bucket = self._bucket(target.bucket)
-            source, data = self._bucket(copy.source.bucket).find(copy.source)
+            origin = self._bucket(copy.source.bucket)
+            source, data = origin.find(copy.source)
             check_copy(copy.conditions, source)
             meta = replace(
                 source.meta if copy.meta is None else copy.meta,
                 tags=source.meta.tags if copy.tags is None else copy.tags,
             )
             info = replace(source, key=target.key, last_modified=_now(), meta=meta)
-            bucket.place(info, data, conditions)
+            bucket.place(info, data, conditions, origin.parts[copy.source.key])
         return info
 
     def _upload(self, ref: UploadRef) -> _Upload:
@@ -329,7 +345,8 @@ class MemoryBackend(Backend):
                 parts_count=len(whole.parts),
             )
             data = b"".join(found.parts[part.part_number][1] for part in whole.parts)
-            bucket.place(info, data, conditions)
+            parts = [ObjectPart(part.part_number, part.size, part.checksums) for part in whole.parts]
+            bucket.place(info, data, conditions, parts)
             del bucket.uploads[position]
             bucket.completed[position] = _Completed(completion.fingerprint, info)
         return info

@@ -8,7 +8,7 @@ from s3shim.wire.metadata import read_metadata
 from s3shim.wire.preconditions import write_conditions
 from s3shim.wire.request import S3Request
 from s3shim.wire.response import Response
-from s3shim.wire.results import copy_result, part_copy_result, part_number_of
+from s3shim.wire.results import copy_result, part_copy_result
 from s3shim.wire.source import (
     read_source,
     refuse_copy_onto_itself,
@@ -36,6 +36,6 @@ def copy_object(backend: Backend, request: S3Request) -> Response:
 
 def upload_part_copy(backend: Backend, request: S3Request) -> Response:
     """UploadPartCopy, of a whole object or of a range of it."""
-    number = part_number_of(request)
+    number = request.part_number
     copy = Copy(read_source(request), source_conditions(request))
     return part_copy_result(backend.upload_part_copy(request.upload, number, copy, source_range(request)))

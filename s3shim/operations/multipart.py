@@ -7,7 +7,7 @@ from s3shim.wire.integrity import expect
 from s3shim.wire.preconditions import write_conditions
 from s3shim.wire.request import S3Request
 from s3shim.wire.response import Response
-from s3shim.wire.results import complete_result, initiate_result, part_headers, part_number_of
+from s3shim.wire.results import complete_result, initiate_result, part_headers
 from s3shim.wire.uploading import expect_part, read_completion, read_upload
 
 
@@ -19,7 +19,7 @@ def create_multipart_upload(backend: Backend, request: S3Request) -> Response:
 
 def upload_part(backend: Backend, request: S3Request) -> Response:
     """UploadPart: verified as an object is."""
-    number = part_number_of(request)
+    number = request.part_number
     expect_part(request, backend.head_multipart_upload(request.upload))
     expect(request)
     part = backend.upload_part(request.upload, number, request.body)

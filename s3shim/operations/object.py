@@ -1,9 +1,9 @@
-"""Operations on one object: put, get, head, delete."""
+"""PutObject and DeleteObject."""
 
 from __future__ import annotations
 
 from s3shim.backends.base import Backend
-from s3shim.wire.entity import checksum_headers, read_reading
+from s3shim.wire.entity import checksum_headers
 from s3shim.wire.integrity import expect
 from s3shim.wire.metadata import header_value, read_metadata
 from s3shim.wire.preconditions import write_conditions
@@ -18,23 +18,6 @@ def put_object(backend: Backend, request: S3Request) -> Response:
     expect(request)
     info = backend.put_object(request.ref, request.body, meta, conditions)
     return Response(200, [("ETag", f'"{info.etag}"'), *checksum_headers(info)])
-
-
-def get_object(backend: Backend, request: S3Request) -> Response:
-    """GetObject: 200, or 206 for a range, or 304."""
-    reading = read_reading(request)
-    stream = backend.get_object(request.ref, reading.byte_range, reading.conditions)
-    return reading.answer(stream.info, stream.start, stream.length, stream.chunks)
-
-
-def head_object(backend: Backend, request: S3Request) -> Response:
-    """HeadObject: the headers of GetObject."""
-    reading = read_reading(request)
-    info = backend.head_object(request.ref, reading.conditions)
-    start, length = 0, info.size
-    if reading.byte_range is not None and reading.ranges(info):
-        start, length = reading.byte_range.resolve(info.size)
-    return reading.answer(info, start, length)
 
 
 def delete_object(backend: Backend, request: S3Request) -> Response:

@@ -59,10 +59,11 @@ class Values:
     known: AbstractSet[str]
     known_code: Code
     unknown_code: Code
+    several: bool = False
 
     def check(self, name: str, value: str) -> None:
-        """Raise the code for ``value`` unless it is an accepted one."""
-        if value in self.accepted:
+        """Raise the code for ``value`` unless it is an accepted one, or a list of such."""
+        if value in self.accepted or (self.several and _listed(value) <= self.accepted):
             return
         code = self.known_code if value in self.known else self.unknown_code
         if code is Code.NotImplemented:
@@ -169,7 +170,7 @@ def _header_checks(model: Model, operation: ModelOperation, honoured: list[Membe
     """Return the checks by header name."""
     own = {member.wire: member for member in operation.members.values() if member.place == "header"}
     checks = {
-        member.wire: _one_of(member.values)
+        member.wire: _one_of(member.values, several=member.several)
         for member in honoured
         if member.place == "header" and member.values
     }
@@ -195,5 +196,9 @@ def _parameter_checks(operation: ModelOperation, honoured: list[Member]) -> dict
     return checks
 
 
-def _one_of(values: Iterable[str]) -> Values:
-    return Values(frozenset(values), frozenset(), Code.InvalidArgument, Code.InvalidArgument)
+def _one_of(values: Iterable[str], *, several: bool = False) -> Values:
+    return Values(frozenset(values), frozenset(), Code.InvalidArgument, Code.InvalidArgument, several)
+
+
+def _listed(value: str) -> set[str]:
+    return {item.strip(" \t") for item in value.split(",")}

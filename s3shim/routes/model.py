@@ -25,13 +25,15 @@ SCOPES = {"/": "service", "/{Bucket}": "bucket", "/{Bucket}/{Key+}": "object"}
 class Member:
     """An input of an operation. ``place`` is header, headers (a prefix), query or body.
 
-    ``wire`` is its name on the wire, headers in lower case; ``values`` are the values that the model knows.
+    ``wire`` is its name on the wire, headers in lower case; ``values`` are the values that the model knows;
+    a header with ``several`` of them has commas between.
     """
 
     name: str
     place: str
     wire: str = ""
     values: tuple[str, ...] = ()
+    several: bool = False
 
 
 @dataclass(slots=True)
@@ -116,7 +118,9 @@ def load() -> Model:
 def _operation(name: str, entry: dict[str, Any]) -> ModelOperation:
     literals: dict[str, str] = entry.get("query", {})
     members = {
-        member: Member(member, given["in"], _wire(given), tuple(given.get("values", ())))
+        member: Member(
+            member, given["in"], _wire(given), tuple(given.get("values", ())), given.get("list", False)
+        )
         for member, given in entry["members"].items()
     }
     return ModelOperation(

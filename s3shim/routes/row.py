@@ -23,7 +23,7 @@ OVERRIDES = (
     "ResponseCacheControl ResponseContentDisposition ResponseContentEncoding ResponseContentLanguage "
     "ResponseContentType ResponseExpires"
 )
-READ = f"{READ_CONDITIONS} Range {OVERRIDES} VersionId ChecksumMode {PAYER} {OWNER}"
+READ = f"{READ_CONDITIONS} Range PartNumber {OVERRIDES} VersionId ChecksumMode {PAYER} {OWNER}"
 LIST = f"Delimiter EncodingType MaxKeys Prefix {PAYER} {OWNER} OptionalObjectAttributes"
 
 

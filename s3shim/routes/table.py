@@ -11,8 +11,9 @@ from s3shim.backends.base import Capability
 from s3shim.routes.bucket_rows import BUCKET_ROWS
 from s3shim.routes.configuration_rows import CONFIGURATION_ROWS
 from s3shim.routes.object_rows import OBJECT_ROWS
+from s3shim.routes.upload_rows import UPLOAD_ROWS
 
-TABLE = BUCKET_ROWS + CONFIGURATION_ROWS + OBJECT_ROWS
+TABLE = BUCKET_ROWS + CONFIGURATION_ROWS + OBJECT_ROWS + UPLOAD_ROWS
 
 # Members of a write that ask the backend for more than the write itself.
 MEMBER_NEEDS = {"IfMatch": Capability.CONDITIONAL_WRITE, "IfNoneMatch": Capability.CONDITIONAL_WRITE}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from s3shim.conditions import Conditions, range_applies
-from s3shim.model import Chunks, ObjectInfo
+from s3shim.errors import Code, S3Error
+from s3shim.model import Chunks, ObjectInfo, ObjectPart
 from s3shim.ranges import ByteRange, parse_range
 from s3shim.wire.metadata import SYSTEM_HEADERS, USER_PREFIX, header_value
 from s3shim.wire.preconditions import read_conditions
@@ -31,6 +32,7 @@ class Reading:
     """What a GET or HEAD asks for. ``overrides`` maps header names to the values of response-*."""
 
     byte_range: ByteRange | None
+    part_number: int | None
     conditions: Conditions
     overrides: dict[str, str]
     checksums: bool
@@ -49,7 +51,22 @@ class Reading:
         headers.append(("Content-Range", f"bytes {start}-{start + length - 1}/{info.size}"))
         return Response(206, headers, body)
 
-    def _headers(self, info: ObjectInfo) -> Headers:
+    def answer_part(
+        self, info: ObjectInfo, start: int, part: ObjectPart, body: bytes | Chunks = b""
+    ) -> Response:
+        """Return 206 for a part that begins at ``start``, with its own checksums."""
+        headers = self._headers(info, whole=False)
+        headers.append(("Content-Length", str(part.size)))
+        if part.size:
+            headers.append(("Content-Range", f"bytes {start}-{start + part.size - 1}/{info.size}"))
+        if info.parts_count:
+            headers.append(("x-amz-mp-parts-count", str(info.parts_count)))
+        if self.checksums:
+            found = part.checksums if info.parts_count else info.checksums
+            headers += [(f"x-amz-checksum-{algorithm}", value) for algorithm, value in found.items()]
+        return Response(206, headers, body)
+
+    def _headers(self, info: ObjectInfo, *, whole: bool = True) -> Headers:
         meta = info.meta
         headers = [
             ("ETag", f'"{info.etag}"'),
@@ -67,17 +84,31 @@ class Reading:
         if self.versioned:
             headers.append(("x-amz-version-id", info.version_id))
         # A part has other checksums than the whole, so AWS sends none with 206.
-        if self.checksums and not self.ranges(info):
+        if whole and self.checksums and not self.ranges(info):
             headers += checksum_headers(info)
         return headers
 
 
 def read_reading(request: S3Request) -> Reading:
-    """Return what the request asks for. Raises InvalidArgument for a response-* that is no header value."""
+    """Return what the request asks for.
+
+    Raises InvalidArgument for a response-* that is no header value and for a bad part number, and
+    InvalidRequest for a range of a part.
+    """
     get = request.query.get
+    part_number = None
+    conditions = read_conditions(request)
+    if "partNumber" in request.query:
+        part_number = request.part_number
+        if "range" in request.headers:
+            raise S3Error(
+                Code.InvalidRequest, "Cannot specify both Range header and partNumber query parameter"
+            )
+        conditions = replace(conditions, if_range=None)
     return Reading(
         byte_range=parse_range(request.headers.get("range")),
-        conditions=read_conditions(request),
+        part_number=part_number,
+        conditions=conditions,
         overrides={
             header: header_value(value, name)
             for name, header in _OVERRIDES.items()

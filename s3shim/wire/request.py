@@ -17,10 +17,12 @@ from urllib.parse import quote, unquote_to_bytes
 
 from s3shim.errors import Code, S3Error
 from s3shim.model import ANONYMOUS, Identity, ObjectRef, UploadRef
+from s3shim.multipart import MAX_PARTS
 from s3shim.wire.body import MAX_PUT_SIZE, RequestBody
 
 Environ = dict[str, Any]
 
+_PART_NUMBER = re.compile("[0-9]{1,5}", re.ASCII)
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?", re.ASCII)
@@ -207,6 +209,19 @@ class S3Request:
     def upload(self) -> UploadRef:
         """The multipart upload that the request names."""
         return UploadRef(self.bucket, self.key, self.query.get("uploadId") or "")
+
+    @property
+    def part_number(self) -> int:
+        """The part number that the request names. Raises InvalidArgument unless it is 1 to 10,000."""
+        value = self.query.get("partNumber") or ""
+        if _PART_NUMBER.fullmatch(value) and 1 <= int(value) <= MAX_PARTS:
+            return int(value)
+        raise S3Error(
+            Code.InvalidArgument,
+            "Part number must be an integer between 1 and 10000, inclusive",
+            ArgumentName="partNumber",
+            ArgumentValue=value[:100],
+        )
 
     @property
     def presigned(self) -> bool:

@@ -2,29 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
-from s3shim.errors import Code, S3Error
-from s3shim.model import ObjectInfo, PartInfo, UploadInfo
-from s3shim.multipart import MAX_PARTS
+from s3shim.model import ObjectInfo, ObjectPart, PartInfo, UploadInfo
 from s3shim.wire.request import S3Request
 from s3shim.wire.response import Response, xml_response
-from s3shim.wire.xml import NAMESPACE, text, timestamp
-
-_NUMBER = re.compile("[0-9]{1,5}", re.ASCII)
-
-
-def part_number_of(request: S3Request) -> int:
-    """Return the part number that the request names; raise InvalidArgument unless it is 1 to 10,000."""
-    value = request.query.get("partNumber") or ""
-    if _NUMBER.fullmatch(value) and 1 <= int(value) <= MAX_PARTS:
-        return int(value)
-    raise S3Error(
-        Code.InvalidArgument,
-        "Part number must be an integer between 1 and 10000, inclusive",
-        ArgumentName="partNumber",
-        ArgumentValue=value[:100],
-    )
+from s3shim.wire.xml import NAMESPACE, boolean, text, timestamp
 
 
 def copy_result(info: ObjectInfo) -> Response:
@@ -65,6 +46,45 @@ def complete_result(request: S3Request, info: ObjectInfo) -> Response:
         f"<Bucket>{text(request.bucket)}</Bucket><Key>{text(request.key)}</Key>"
         f"<ETag>&quot;{info.etag}&quot;</ETag>{checksum_elements(info.checksums)}{_type(info)}"
         "</CompleteMultipartUploadResult>"
+    )
+
+
+def attributes_result(
+    info: ObjectInfo, parts: list[ObjectPart], wanted: set[str], marker: int, most: int
+) -> Response:
+    """Return GetObjectAttributesResponse with the ``wanted`` elements.
+
+    Of the parts up to ``most`` above the number ``marker`` are listed.
+    """
+    content = ""
+    if "ETag" in wanted:
+        content += f"<ETag>{info.etag}</ETag>"
+    if "Checksum" in wanted and info.checksums:
+        content += f"<Checksum>{checksum_elements(info.checksums)}{_type(info)}</Checksum>"
+    if "ObjectParts" in wanted and parts:
+        content += _object_parts(parts, marker, most)
+    if "StorageClass" in wanted:
+        content += "<StorageClass>STANDARD</StorageClass>"
+    if "ObjectSize" in wanted:
+        content += f"<ObjectSize>{info.size}</ObjectSize>"
+    return xml_response(
+        f'<GetObjectAttributesResponse xmlns="{NAMESPACE}">{content}</GetObjectAttributesResponse>'
+    )
+
+
+def _object_parts(parts: list[ObjectPart], marker: int, most: int) -> str:
+    later = [part for part in parts if part.part_number > marker]
+    shown = later[:most]
+    listed = "".join(
+        f"<Part>{checksum_elements(part.checksums)}<PartNumber>{part.part_number}</PartNumber>"
+        f"<Size>{part.size}</Size></Part>"
+        for part in shown
+    )
+    return (
+        f"<ObjectParts><PartsCount>{len(parts)}</PartsCount><PartNumberMarker>{marker}</PartNumberMarker>"
+        f"<NextPartNumberMarker>{shown[-1].part_number if shown else marker}</NextPartNumberMarker>"
+        f"<MaxParts>{most}</MaxParts><IsTruncated>{boolean(len(later) > len(shown))}</IsTruncated>{listed}"
+        "</ObjectParts>"
     )
 
 

@@ -33,7 +33,10 @@ BODIES = {
     "CompleteMultipartUpload": b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>%s</ETag>"
     b"</Part></CompleteMultipartUpload>" % ETAG.encode(),
 }
-HEADERS = {"DeleteObjects": [("Content-MD5", b64encode(md5(BODIES["DeleteObjects"]).digest()).decode())]}
+HEADERS = {
+    "DeleteObjects": [("Content-MD5", b64encode(md5(BODIES["DeleteObjects"]).digest()).decode())],
+    "GetObjectAttributes": [("x-amz-object-attributes", "ETag")],
+}
 
 
 class Fenced:

@@ -297,5 +297,5 @@ def test_reads(fenced, name):
     for header in FENCED:
         if "server-side-encryption-customer-" in header:
             fenced.refuses(name, "NotImplemented", [(header, "1")])
-    method, target, _, _ = fenced.request_for(name, [("unheard-of", "1")])
-    check_done(fenced.client.request(method, target, {"x-amz-unheard-of": "1"}), name)
+    method, target, headers, _ = fenced.request_for(name, [("unheard-of", "1")])
+    check_done(fenced.client.request(method, target, [*headers, ("x-amz-unheard-of", "1")]), name)

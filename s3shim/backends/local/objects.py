@@ -8,7 +8,17 @@ from s3shim.backends.local import reading, writing
 from s3shim.backends.local.store import Store
 from s3shim.conditions import Conditions
 from s3shim.errors import S3Error
-from s3shim.model import Body, Deleted, ListQuery, ObjectInfo, ObjectMeta, ObjectRef, ObjectStream, Page
+from s3shim.model import (
+    Body,
+    Deleted,
+    ListQuery,
+    ObjectInfo,
+    ObjectMeta,
+    ObjectPart,
+    ObjectRef,
+    ObjectStream,
+    Page,
+)
 from s3shim.paging import list_page
 from s3shim.ranges import ByteRange
 
@@ -32,6 +42,10 @@ class Objects:
     ) -> ObjectStream:
         """See Backend."""
         return reading.get_object(self.store, ref, byte_range, conditions)
+
+    def get_object_parts(self, ref: ObjectRef, conditions: Conditions) -> tuple[ObjectInfo, list[ObjectPart]]:
+        """See Backend."""
+        return reading.get_object_parts(self.store, ref, conditions)
 
     def put_object(self, ref: ObjectRef, body: Body, meta: ObjectMeta, conditions: Conditions) -> ObjectInfo:
         """See Backend."""

@@ -8,7 +8,7 @@ from s3shim.backends.local.store import Store
 from s3shim.backends.local.tables import View
 from s3shim.conditions import Conditions, check_read, range_applies
 from s3shim.errors import Code, S3Error
-from s3shim.model import NULL_VERSION, ObjectInfo, ObjectRef, ObjectStream
+from s3shim.model import NULL_VERSION, ObjectInfo, ObjectPart, ObjectRef, ObjectStream
 from s3shim.ranges import ByteRange
 
 _ATTEMPTS = 5
@@ -21,6 +21,18 @@ def head_object(store: Store, ref: ObjectRef, conditions: Conditions) -> ObjectI
     info = record.info(ref.key)
     check_read(conditions, info)
     return info
+
+
+def get_object_parts(
+    store: Store, ref: ObjectRef, conditions: Conditions
+) -> tuple[ObjectInfo, list[ObjectPart]]:
+    """See Backend.get_object_parts."""
+    with store.index.read() as view:
+        record = find(view, ref)
+        info = record.info(ref.key)
+        check_read(conditions, info)
+        laid = view.layout(record).parts if record.parts_count else []
+    return info, [ObjectPart(part.part_number, part.size, part.checksums) for part in laid]
 
 
 def get_object(
