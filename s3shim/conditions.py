@@ -36,7 +36,7 @@ class Conditions:
     """The conditions of one request; None where the header was not sent or not valid.
 
     ``if_range`` is an entity tag without quotes, or a time in milliseconds; a value that can never
-    match is the empty string.
+    match is the empty string. ``if_match_size`` (bytes) and ``if_match_modified`` are for deletes.
     """
 
     if_match: ETagList | None = None
@@ -44,6 +44,8 @@ class Conditions:
     if_modified_since: int | None = None
     if_unmodified_since: int | None = None
     if_range: str | int | None = None
+    if_match_size: int | None = None
+    if_match_modified: int | None = None
 
 
 NO_CONDITIONS = Conditions()
@@ -100,3 +102,12 @@ def check_write(conditions: Conditions, current: ObjectInfo | None) -> None:
             raise S3Error(Code.NoSuchKey)
         if not conditions.if_match.matches_strongly(current.etag):
             raise S3Error(Code.PreconditionFailed, Condition="If-Match")
+    size, modified = conditions.if_match_size, conditions.if_match_modified
+    if size is None and modified is None:
+        return
+    if current is None:
+        raise S3Error(Code.NoSuchKey)
+    if size not in (None, current.size):
+        raise S3Error(Code.PreconditionFailed, Condition="x-amz-if-match-size")
+    if modified not in (None, current.last_modified // 1000 * 1000):
+        raise S3Error(Code.PreconditionFailed, Condition="x-amz-if-match-last-modified-time")

@@ -6,7 +6,7 @@ from s3shim.backends.base import Backend
 from s3shim.wire.entity import checksum_headers
 from s3shim.wire.integrity import expect
 from s3shim.wire.metadata import header_value, read_metadata
-from s3shim.wire.preconditions import write_conditions
+from s3shim.wire.preconditions import delete_conditions, write_conditions
 from s3shim.wire.request import S3Request
 from s3shim.wire.response import Response
 
@@ -23,7 +23,7 @@ def put_object(backend: Backend, request: S3Request) -> Response:
 def delete_object(backend: Backend, request: S3Request) -> Response:
     """DeleteObject: 204, whether or not there was an object."""
     ref = request.ref
-    backend.delete_object(ref, write_conditions(request))
+    backend.delete_object(ref, delete_conditions(request))
     if not ref.version_id:
         return Response(204)
     return Response(204, [("x-amz-version-id", header_value(ref.version_id, "versionId"))])

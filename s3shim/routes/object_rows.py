@@ -20,7 +20,7 @@ OBJECT_ROWS = (
          attributes.get_object_attributes,
          "ObjectAttributes MaxParts PartNumberMarker VersionId", PAYER, OWNER),
     row("DeleteObject", "DELETE object", "DeleteObject", objects.delete_object,
-         "VersionId IfMatch", PAYER, OWNER),
+         "VersionId IfMatch IfMatchSize IfMatchLastModifiedTime", PAYER, OWNER),
     row("CopyObject", "PUT object", "PutObject", copy.copy_object,
          "Metadata MetadataDirective Tagging TaggingDirective IfMatch IfNoneMatch ACL StorageClass",
          SOURCE, SYSTEM_METADATA, PAYER, OWNER),

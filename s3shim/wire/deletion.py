@@ -1,34 +1,32 @@
-"""The documents of DeleteObjects.
+"""The document of DeleteObjects.
 
 Source: "DeleteObjects" in the Amazon S3 API Reference: at most 1,000 keys, and a digest of the body.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from s3shim.conditions import NO_CONDITIONS, Conditions
 from s3shim.errors import Code, S3Error
-from s3shim.model import Deleted, ObjectRef
+from s3shim.model import ObjectRef
 from s3shim.names import check_key
 from s3shim.wire.document import read_document
 from s3shim.wire.integrity import stated_checksum
+from s3shim.wire.preconditions import etag_list, object_size, object_time
 from s3shim.wire.request import S3Request
-from s3shim.wire.response import Response, xml_response
-from s3shim.wire.xml import NAMESPACE, text
 
 MAX_KEYS = 1000
 MAX_DELETION = 2 * 1024 * 1024
 
-_UNKNOWN_CONDITIONS = ("LastModifiedTime", "Size")
-
 
 @dataclass(slots=True)
 class Wish:
-    """One object to delete. ``etag`` is the one it must have; ``error`` tells why it cannot be done."""
+    """One object to delete, and on which conditions; ``error`` tells why it cannot be done."""
 
     ref: ObjectRef
-    etag: str | None = None
+    conditions: Conditions = field(default_factory=lambda: NO_CONDITIONS)
     error: S3Error | None = None
 
 
@@ -60,32 +58,23 @@ def _wish(bucket: str, element: Any) -> Wish:
     if not all(isinstance(value, str) for value in texts.values()):
         raise S3Error(Code.MalformedXML)
     wish = Wish(ObjectRef(bucket, texts["Key"], texts.get("VersionId") or None))
-    if "ETag" in texts:
-        wish.etag = texts["ETag"].strip().strip('"')
     try:
         if not wish.ref.key:
             raise S3Error(Code.InvalidArgument, "A key must not be empty.")
         check_key(wish.ref.key)
-        for name in _UNKNOWN_CONDITIONS:
-            if name in texts:
-                raise S3Error(Code.NotImplemented, f"The condition {name} is not implemented.")
+        wish.conditions = _conditions(texts)
     except S3Error as error:
         wish.error = error
     return wish
 
 
-def deletion_result(wishes: list[Wish], outcomes: list[Deleted | S3Error], *, quiet: bool) -> Response:
-    """Return DeleteResult, in the order of the request."""
-    parts = [f'<DeleteResult xmlns="{NAMESPACE}">']
-    for wish, outcome in zip(wishes, outcomes, strict=True):
-        named = f"<Key>{text(wish.ref.key)}</Key>"
-        if wish.ref.version_id:
-            named += f"<VersionId>{text(wish.ref.version_id)}</VersionId>"
-        if isinstance(outcome, S3Error):
-            parts.append(
-                f"<Error>{named}<Code>{outcome.code.name}</Code><Message>{text(outcome.message)}</Message></Error>"
-            )
-        elif not quiet:
-            parts.append(f"<Deleted>{named}</Deleted>")
-    parts.append("</DeleteResult>")
-    return xml_response("".join(parts))
+def _conditions(texts: dict[str, str]) -> Conditions:
+    given = [texts.get(name) for name in ("ETag", "Size", "LastModifiedTime")]
+    etag, size, modified = (value and value.strip() for value in given)
+    if etag is None and size is None and modified is None:
+        return NO_CONDITIONS
+    return Conditions(
+        if_match=None if etag is None else etag_list(etag),
+        if_match_size=object_size(size, "Size"),
+        if_match_modified=object_time(modified, "LastModifiedTime"),
+    )

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import UTC
+from datetime import UTC, datetime
 
 from werkzeug.http import parse_date
 
 from s3shim.conditions import ANY, NO_CONDITIONS, Conditions, ETagList
 from s3shim.errors import Code, S3Error
 from s3shim.wire.request import S3Request
+
+_MATCH_SIZE = "x-amz-if-match-size"
+_MATCH_MODIFIED = "x-amz-if-match-last-modified-time"
+_SIZE = re.compile("[0-9]{1,18}", re.ASCII)
 
 # An entity tag, quoted or (as clients of S3 send it) bare.
 _TAG = re.compile(r'\s*(?:(W/)?"([^"]*)"|([^",\s]+))\s*(?:,|$)')
@@ -75,8 +79,50 @@ def _if_range(value: str) -> str | int:
     return value if parsed is None else parsed
 
 
+def delete_conditions(request: S3Request) -> Conditions:
+    """Return the conditions of a DeleteObject: those of a PUT, the size, and the time of the object.
+
+    Raises InvalidArgument for a size that is no number and a time that is none.
+    """
+    get = request.headers.get
+    size, modified = get(_MATCH_SIZE), get(_MATCH_MODIFIED)
+    conditions = write_conditions(request)
+    if size is None and modified is None:
+        return conditions
+    return replace(
+        conditions,
+        if_match_size=object_size(size, _MATCH_SIZE),
+        if_match_modified=object_time(modified, _MATCH_MODIFIED),
+    )
+
+
+def object_size(value: str | None, name: str) -> int | None:
+    """Return the size in a condition, None where there is none; raise InvalidArgument for what is no size."""
+    if value is None:
+        return None
+    if not _SIZE.fullmatch(value):
+        raise S3Error(Code.InvalidArgument, f"{name} is not a size in bytes.", ArgumentName=name)
+    return int(value)
+
+
+def object_time(value: str | None, name: str) -> int | None:
+    """Return the time in a condition, an HTTP date or ISO 8601, in ms; raise InvalidArgument for neither."""
+    if value is None:
+        return None
+    found = _milliseconds(value)
+    if found is None:
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            raise S3Error(Code.InvalidArgument, f"{name} is not a date.", ArgumentName=name) from None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        found = int(moment.timestamp()) * 1000
+    return found
+
+
 def write_conditions(request: S3Request) -> Conditions:
-    """Return the conditions of a PUT or DELETE.
+    """Return the conditions of a PUT.
 
     S3 knows ``If-None-Match: *`` and ``If-Match`` with an entity tag, not both; anything else is
     NotImplemented rather than a condition that is not kept.

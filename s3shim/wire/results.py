@@ -1,8 +1,9 @@
-"""The documents of copies and multipart uploads, and the parameters that name their parts."""
+"""The documents that answer copies, multipart uploads, deletes of many and questions for attributes."""
 
 from __future__ import annotations
 
-from s3shim.model import ObjectInfo, ObjectPart, PartInfo, UploadInfo
+from s3shim.errors import S3Error
+from s3shim.model import Deleted, ObjectInfo, ObjectPart, ObjectRef, PartInfo, UploadInfo
 from s3shim.wire.request import S3Request
 from s3shim.wire.response import Response, xml_response
 from s3shim.wire.xml import NAMESPACE, boolean, text, timestamp
@@ -103,3 +104,20 @@ def checksum_elements(checksums: dict[str, str]) -> str:
 
 def _type(info: ObjectInfo) -> str:
     return f"<ChecksumType>{info.checksum_type}</ChecksumType>" if info.checksums else ""
+
+
+def deletion_result(refs: list[ObjectRef], outcomes: list[Deleted | S3Error], *, quiet: bool) -> Response:
+    """Return DeleteResult, in the order of the request."""
+    parts = [f'<DeleteResult xmlns="{NAMESPACE}">']
+    for ref, outcome in zip(refs, outcomes, strict=True):
+        named = f"<Key>{text(ref.key)}</Key>"
+        if ref.version_id:
+            named += f"<VersionId>{text(ref.version_id)}</VersionId>"
+        if isinstance(outcome, S3Error):
+            parts.append(
+                f"<Error>{named}<Code>{outcome.code.name}</Code><Message>{text(outcome.message)}</Message></Error>"
+            )
+        elif not quiet:
+            parts.append(f"<Deleted>{named}</Deleted>")
+    parts.append("</DeleteResult>")
+    return xml_response("".join(parts))
