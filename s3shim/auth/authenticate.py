@@ -146,7 +146,7 @@ class Authenticator:
         if credential is self._nobody:
             raise sigv4.unknown_key(claim)
         if not right or block is None:
-            raise sigv4.mismatch(claim, text)
+            raise sigv4.mismatch(claim, text, canonical)
 
         if digest is not None:
             _expect(request, digest)

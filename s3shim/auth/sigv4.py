@@ -44,6 +44,7 @@ _BLANKS = re.compile(r"[ \t]+")
 _EXPIRES = re.compile(r"[0-9]{1,6}")
 _MAX_REGION = 64
 _ECHO = 256
+_CANONICAL = 16 * 1024  # bytes of a canonical request that are told
 
 # Sent by clients, caches and SDKs without a signature; date and payload hash are signed in their own right.
 _MAY_BE_UNSIGNED = frozenset({"x-amz-date", "x-amz-content-sha256", "x-amz-user-agent", "x-amz-cf-id"})
@@ -306,13 +307,19 @@ def same(computed: str, provided: str) -> bool:
     return hmac.compare_digest(computed.encode(), provided.encode("utf-8", "replace"))
 
 
-def mismatch(claim: Claim, text: str) -> S3Error:
-    """Return SignatureDoesNotMatch with what a developer needs to find the difference."""
+def mismatch(claim: Claim, text: str, canonical: bytes) -> S3Error:
+    """Return SignatureDoesNotMatch with what a developer needs to find the difference, as Amazon S3 does.
+
+    The canonical request is what this side has seen, the signature itself is not among it.
+    """
     return S3Error(
         Code.SignatureDoesNotMatch,
         AWSAccessKeyId=claim.access_key[:_ECHO],
         StringToSign=text[: 4 * _ECHO],
         SignatureProvided=claim.signature[:_ECHO],
+        StringToSignBytes=text[: 4 * _ECHO].encode("latin-1", "replace").hex(" "),
+        CanonicalRequest=canonical[:_CANONICAL].decode("latin-1"),
+        CanonicalRequestBytes=canonical[:_CANONICAL].hex(" "),
     )
 
 

@@ -1,6 +1,8 @@
 """Bad signatures in the Authorization header: each has its code, and none has an effect."""
 
+import hashlib
 import json
+import re
 import time
 
 import pytest
@@ -145,7 +147,13 @@ def test_wrong_secret(probe):
     answer = probe.refused(draft, 403, "SignatureDoesNotMatch")
     assert answer.detail("AWSAccessKeyId") == "MAINACCESSKEY"
     assert answer.detail("SignatureProvided") == draft.header("Authorization")[-64:]
-    assert answer.detail("StringToSign").startswith("AWS4-HMAC-SHA256\n20")
+    signed = re.search("SignedHeaders=([^,]+)", draft.header("Authorization"))[1].split(";")
+    canonical = probe.client.signer.canonical_request(draft, draft.header("x-amz-content-sha256"), signed)
+    assert answer.detail("CanonicalRequest") == canonical.decode()
+    assert bytes.fromhex(answer.detail("CanonicalRequestBytes")) == canonical
+    lines = answer.detail("StringToSign").split("\n")
+    assert lines[::3] == ["AWS4-HMAC-SHA256", hashlib.sha256(canonical).hexdigest()]
+    assert bytes.fromhex(answer.detail("StringToSignBytes")).decode().split("\n") == lines
 
 
 @pytest.mark.parametrize(
