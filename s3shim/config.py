@@ -20,6 +20,9 @@ _UNITS = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _SIZE = re.compile(r"([0-9]{1,18}) ?(|B|KiB|MiB|GiB|TiB)", re.ASCII)
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,3})?", re.ASCII)
 _COUNT = re.compile(r"[0-9]{1,9}", re.ASCII)
+_DOMAIN = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*"
+)
 _REGION = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 _LISTEN = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})", re.ASCII)
 _REFERRER_POLICIES = (
@@ -58,6 +61,7 @@ class Config:
     threads: int
     credentials: Path
     region: str
+    domains: tuple[str, ...]
     inline_max: int
     block_size: int
     min_part_size: int
@@ -147,6 +151,13 @@ def _region(text: str) -> str:
     return text
 
 
+def _domains(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip().lower() for name in text.split(","))
+    if not all(_DOMAIN.fullmatch(name) for name in names):
+        raise ValueError("host names such as s3.example.com, with commas between")
+    return names
+
+
 def _path(text: str) -> Path:
     if not text or "\0" in text:
         raise ValueError("a path")
@@ -200,6 +211,7 @@ SETTINGS = (
     Setting("threads", _count(1, 256), "8", "requests at once in each of them"),
     Setting("credentials", _path, None, "JSON file of access keys; default DATA/credentials.json"),
     Setting("region", _region, "us-east-1", "region of the buckets; any accepts every one in a signature"),
+    Setting("domains", _domains, None, "host names NAME for which BUCKET.NAME is the bucket, by commas"),
     Setting("inline_max", _size(0, 2**20), "64KiB", "largest object that is kept in the index itself"),
     Setting("block_size", _block_size, "1MiB", "bytes under one checksum, verified on each read"),
     Setting("min_part_size", _size(1, 5 * 2**30), "5MiB", "smallest part of a multipart upload but the last"),
@@ -282,6 +294,7 @@ def load(
     values = {setting.name: _value(setting, flags.get(setting.name), environ) for setting in SETTINGS}
     if (values["access_key"] is None) != (values["secret_key"] is None):
         raise ConfigError(f"{PREFIX}ACCESS_KEY and {PREFIX}SECRET_KEY must be given together")
+    values["domains"] = values["domains"] or ()
     if values["credentials"] is None:
         values["credentials"] = values["data"] / "credentials.json"
     return Config(**values)

@@ -35,7 +35,10 @@ def create_app(config: Config, backend: Backend | None = None) -> Gateway:
         )
     backend.start()
     service = Service(
-        token_key=known.token_key, max_put_size=config.max_put_size, min_part_size=config.min_part_size
+        token_key=known.token_key,
+        max_put_size=config.max_put_size,
+        min_part_size=config.min_part_size,
+        domains=config.domains,
     )
     if config.region == _ANY_REGION:
         service.any_region = True

@@ -29,6 +29,11 @@ PREFLIGHT = _public("Preflight", "service", "OPTIONS", preflight.preflight)
 def service_endpoint(request: S3Request) -> Operation | None:
     """Return the end point that the request means, or None."""
     endpoint = ENDPOINTS.get(request.path)
-    if endpoint is None or request.method not in ("GET", "HEAD") or "authorization" in request.headers:
+    if (
+        endpoint is None
+        or request.host_bucket
+        or request.method not in ("GET", "HEAD")
+        or "authorization" in request.headers
+    ):
         return None
     return endpoint if _SIGNED.isdisjoint(request.query.names()) else None

@@ -41,22 +41,27 @@ class Paths:
         self._match = paths.bind("").match
 
     def locate(self, request: S3Request) -> str:
-        """Return the scope of the request's path; set its bucket and key.
+        """Return the scope of the request's target; set its bucket and key.
 
         The path is matched as it was sent, so that %2F in a bucket's name separates nothing. Raises
         InvalidURI, InvalidBucketName, and what ``check_key`` raises.
         """
+        if request.host_bucket:
+            return _within(request, request.host_bucket, request.path[1:])
         scope: str
         scope, values = self._match(request.path)
         bucket = values.get("bucket")
-        if bucket is not None:
-            bucket = decode_path_segment(bucket, "bucket name")
-            check_bucket_name(bucket)
-            request.bucket = bucket
-            key = values.get("key")
-            if not key:
-                return "bucket"
-            key = decode_path_segment(key, "key")
-            check_key(key)
-            request.key = key
-        return scope
+        if bucket is None:
+            return scope
+        return _within(request, decode_path_segment(bucket, "bucket name"), values.get("key"))
+
+
+def _within(request: S3Request, bucket: str, key: str | None) -> str:
+    check_bucket_name(bucket)
+    request.bucket = bucket
+    if not key:
+        return "bucket"
+    key = decode_path_segment(key, "key")
+    check_key(key)
+    request.key = key
+    return "object"

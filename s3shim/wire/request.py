@@ -134,7 +134,8 @@ class Service:
 
     ``region`` is the one it reports; ``any_region`` lets a LocationConstraint name any other.
     ``token_key`` seals continuation tokens. ``max_put_size`` bounds one request body and
-    ``min_part_size`` is the least size of a part but the last, in bytes.
+    ``min_part_size`` is the least size of a part but the last, in bytes. ``domains`` are the host names,
+    in lower case, below which a host name is that of a bucket.
     """
 
     region: str = "us-east-1"
@@ -142,6 +143,7 @@ class Service:
     token_key: bytes = b""
     max_put_size: int = MAX_PUT_SIZE
     min_part_size: int = 5 * 1024**2
+    domains: tuple[str, ...] = ()
 
 
 def _nothing_else(action: str, bucket: str) -> None:
@@ -156,6 +158,7 @@ class S3Request:
 
     ``bucket`` and ``key`` are empty where the target names none; the router sets them. ``sent`` are
     the headers as sent, ``headers`` are those plus the x-amz-* items of a presigned query.
+    ``host_bucket`` is the bucket that the host name names (virtual-host addressing), or empty.
     """
 
     __slots__ = (
@@ -165,6 +168,7 @@ class S3Request:
         "environ",
         "headers",
         "host",
+        "host_bucket",
         "id",
         "identity",
         "key",
@@ -188,6 +192,7 @@ class S3Request:
         self.bucket = ""
         self.key = ""
         self.host = ""
+        self.host_bucket = ""
         self.query = _NO_QUERY
         self.sent = _headers(environ)
         self.headers = self.sent
@@ -233,7 +238,7 @@ class S3Request:
         """Read target, query and host. Raises InvalidURI, or BadRequest without a host."""
         if "#" in self.path or "#" in self.query_string:
             raise S3Error(Code.InvalidURI, "A request target has no fragment.")
-        if not self.path.startswith("/") or self.path.startswith("//"):
+        if not self.path.startswith("/"):
             raise S3Error(Code.InvalidURI)
         self.query = Query(self.query_string)
         if not self.host:
@@ -242,6 +247,10 @@ class S3Request:
             raise S3Error(Code.BadRequest, "The Host header is missing.")
         if not _HOST.fullmatch(self.host):
             raise S3Error(Code.InvalidURI, "The Host header is not valid.")
+        if self.service.domains:
+            self.host_bucket = _bucket_of(self.host, self.service.domains)
+        if self.path.startswith("//") and not self.host_bucket:
+            raise S3Error(Code.InvalidURI)
         if self.presigned:
             self._take_headers_from_query()
 
@@ -279,6 +288,16 @@ PRESIGN_ITEMS = frozenset(
         "x-amz-content-sha256",
     }
 )
+
+
+def _bucket_of(host: str, domains: tuple[str, ...]) -> str:
+    name = host.lower()
+    if not name.startswith("["):
+        name = name.partition(":")[0].removesuffix(".")
+    for domain in domains:
+        if name.endswith("." + domain):
+            return name[: -len(domain) - 1]
+    return ""
 
 
 def decode_path_segment(raw: str, what: str) -> str:
