@@ -12,6 +12,7 @@ from s3shim.auth.authorize import authorize
 from s3shim.backends.base import Backend
 from s3shim.errors import Code, S3Error, error_of
 from s3shim.routes import Operation, Router
+from s3shim.wire.cors import cross_origin_headers
 from s3shim.wire.request import Environ, S3Request, Service
 from s3shim.wire.response import STATUS_LINES, Response, StartResponse, error_response, host_id
 
@@ -61,6 +62,8 @@ class Gateway:
             mapped = _mapped(error, request, operation)
             failure = mapped.code
             response = error_response(request, mapped)
+        if request.bucket and "origin" in request.sent and request.method != "OPTIONS":
+            response.headers += cross_origin_headers(request, self.backend.get_document)
         answer = _Answer(request, operation, response, failure)
         answer.backend_seconds = time.perf_counter() - entered - request.body.waited
         return answer.send(start_response, self.extra_headers)

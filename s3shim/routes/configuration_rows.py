@@ -1,10 +1,11 @@
-"""The rows of the operations that ask for configuration; none of it can be set yet."""
+"""The rows of the operations on a bucket's configuration; most of it cannot be set yet."""
 
 from __future__ import annotations
 
 from s3shim.errors import Code
+from s3shim.operations import cors
 from s3shim.operations.configuration import by_default, never_set, without_object_lock
-from s3shim.routes.row import OWNER, PAYER, row
+from s3shim.routes.row import BODY_DIGESTS, OWNER, PAYER, row
 
 # fmt: off
 _ENFORCED = "<Rule><ObjectOwnership>BucketOwnerEnforced</ObjectOwnership></Rule>"
@@ -13,8 +14,10 @@ _NO_POLICY = never_set(Code.NoSuchBucketPolicy)
 CONFIGURATION_ROWS = (
     row("GetBucketPolicy", "GET bucket?policy", "GetBucketPolicy", _NO_POLICY, OWNER),
     row("GetBucketPolicyStatus", "GET bucket?policyStatus", "GetBucketPolicyStatus", _NO_POLICY, OWNER),
-    row("GetBucketCors", "GET bucket?cors", "GetBucketCORS",
-         never_set(Code.NoSuchCORSConfiguration), OWNER),
+    row("GetBucketCors", "GET bucket?cors", "GetBucketCORS", cors.get_bucket_cors, OWNER),
+    row("PutBucketCors", "PUT bucket?cors", "PutBucketCORS", cors.put_bucket_cors,
+         "CORSConfiguration", BODY_DIGESTS, OWNER),
+    row("DeleteBucketCors", "DELETE bucket?cors", "PutBucketCORS", cors.delete_bucket_cors, OWNER),
     row("GetBucketLifecycleConfiguration", "GET bucket?lifecycle", "GetLifecycleConfiguration",
          never_set(Code.NoSuchLifecycleConfiguration), OWNER),
     row("GetBucketTagging", "GET bucket?tagging", "GetBucketTagging", never_set(Code.NoSuchTagSet), OWNER),

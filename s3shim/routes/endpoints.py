@@ -5,7 +5,7 @@ No bucket name is reserved: only an unsigned GET or HEAD of the exact path is th
 
 from __future__ import annotations
 
-from s3shim.operations import health, preflight
+from s3shim.operations import cors, health
 from s3shim.routes.operation import Handler, Operation
 from s3shim.wire.request import S3Request
 
@@ -23,7 +23,7 @@ ENDPOINTS = {
     "/minio/health/live": _public("Healthz", "service", "GET", health.healthz),
 }
 
-PREFLIGHT = _public("Preflight", "service", "OPTIONS", preflight.preflight)
+PREFLIGHT = _public("Preflight", "service", "OPTIONS", cors.preflight)
 
 
 def service_endpoint(request: S3Request) -> Operation | None:

@@ -23,7 +23,12 @@ TARGETS = {"CreateBucket": ("new-bucket", ""), "DeleteBucket": ("empty-bucket", 
 SOURCE = "/full-bucket/large"
 PART = b"part"
 ETAG = md5(PART).hexdigest()
+RULE = (
+    b"<CORSConfiguration><CORSRule><AllowedOrigin>%s</AllowedOrigin><AllowedMethod>GET</AllowedMethod>"
+    b"</CORSRule></CORSConfiguration>"
+)
 BODIES = {
+    "PutBucketCors": RULE % b"https://new.example",
     "CreateBucket": b"",
     "CopyObject": b"",
     "UploadPartCopy": b"",
@@ -58,6 +63,8 @@ class Fenced:
         self.upload_id = begun.xml().findtext("{*}UploadId")
         target = f"/full-bucket/small?partNumber=1&uploadId={self.upload_id}"
         assert client.request("PUT", target, body=PART).headers["etag"] == f'"{ETAG}"'
+        rule = RULE % b"https://old.example"
+        assert client.request("PUT", "/full-bucket?cors", body=rule).status == 200
         acl = client.request("GET", "/full-bucket?acl").body
         self.bodies = BODIES | {"PutBucketAcl": acl, "PutObjectAcl": acl}
         self.before = ""
@@ -68,11 +75,11 @@ class Fenced:
         self.before = self.digest()
 
     def digest(self):
-        """Return the digest of all bytes, metadata, tags and listings, and of the uploads under way."""
+        """Return the digest of bytes, metadata, tags, listings, cross-origin rules and uploads under way."""
         found = sha256()
         for bucket in self.backend.list_buckets():
             page = self.backend.list_objects(bucket.name, ListQuery())
-            found.update(repr((bucket, page)).encode())
+            found.update(repr((bucket, page, self.backend.get_document(bucket.name, "cors"))).encode())
             for info in page.items:
                 stream = self.backend.get_object(ObjectRef(bucket.name, info.key), None, NO_CONDITIONS)
                 found.update(repr(stream.info).encode())

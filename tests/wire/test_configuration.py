@@ -5,7 +5,6 @@ import pytest
 ABSENT = {
     "policy": "NoSuchBucketPolicy",
     "policyStatus": "NoSuchBucketPolicy",
-    "cors": "NoSuchCORSConfiguration",
     "lifecycle": "NoSuchLifecycleConfiguration",
     "tagging": "NoSuchTagSet",
     "encryption": "ServerSideEncryptionConfigurationNotFoundError",

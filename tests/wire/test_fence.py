@@ -50,6 +50,8 @@ BAD_VALUES = {
 CHOSEN_BY_HEADER = {("PutObject", "x-amz-copy-source"), ("UploadPart", "x-amz-copy-source")}
 CHOSEN_BY_PARAMETER = {
     ("CreateBucket", "acl"): "MissingSecurityHeader",
+    ("CreateBucket", "cors"): "MalformedXML",
+    ("DeleteBucket", "cors"): "",  # done: there are none to remove
     ("PutObject", "acl"): "MalformedXML",
     ("PutObject", "tagging"): "MalformedXML",
     ("PutObject", "uploadId"): "InvalidArgument",
@@ -119,7 +121,7 @@ def test_what_changes_nothing_passes(app, client, row, presigned):
 
 def check_done(answer, name):
     """Demand that the request was carried out. What nobody has set is looked for then, and not found."""
-    if name not in UNSET or answer.status == 200:
+    if name not in UNSET or answer.status < 300:
         assert answer.status in (200, 204), answer.body
     else:
         assert answer.status in (400, 404)
@@ -201,7 +203,12 @@ def test_parameters_of_the_model(fenced, name):
             elif (operation.scope, operation.method, parameter) in served:
                 chosen.add((name, parameter))
                 place = "/full-bucket/none" if name == "DeleteObject" else target or "/full-bucket/small"
-                fenced.refuses(name, CHOSEN_BY_PARAMETER[name, parameter], target=f"{place}?{parameter}=1")
+                other = CHOSEN_BY_PARAMETER[name, parameter]
+                if other:
+                    fenced.refuses(name, other, target=f"{place}?{parameter}=1")
+                else:
+                    done = fenced.client.request(operation.method, f"{place}?{parameter}=1")
+                    assert (done.status, fenced.digest()) == (204, fenced.before)
                 continue
         query = [(parameter, "1")]
         answer = fenced.refuses(name, code, query=query, target=target and f"{target}?{parameter}=1")
@@ -230,6 +237,8 @@ def invented(count):
         name = generator.choice(
             [letters, generator.choice(known) + letters, letters + generator.choice(known)]
         )
+        if name.lower().startswith("meta-"):
+            continue  # metadata of the user's own
         if name.lower() not in taken and f"x-amz-{name.lower()}" not in taken | MODEL.transport_headers:
             names.add(name)
     return sorted(names, key=str.lower)
