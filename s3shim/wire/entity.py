@@ -63,7 +63,7 @@ class Reading:
             headers.append(("x-amz-mp-parts-count", str(info.parts_count)))
         if self.checksums:
             found = part.checksums if info.parts_count else info.checksums
-            headers += [(f"x-amz-checksum-{algorithm}", value) for algorithm, value in found.items()]
+            headers += _checksum_headers(found, info.checksum_type)
         return Response(206, headers, body)
 
     def _headers(self, info: ObjectInfo, *, whole: bool = True) -> Headers:
@@ -121,7 +121,11 @@ def read_reading(request: S3Request) -> Reading:
 
 def checksum_headers(info: ObjectInfo) -> Headers:
     """Return the object's checksums as headers."""
-    headers = [(f"x-amz-checksum-{algorithm}", value) for algorithm, value in info.checksums.items()]
+    return _checksum_headers(info.checksums, info.checksum_type)
+
+
+def _checksum_headers(checksums: dict[str, str], kind: str) -> Headers:
+    headers = [(f"x-amz-checksum-{algorithm}", value) for algorithm, value in checksums.items()]
     if headers:
-        headers.append(("x-amz-checksum-type", info.checksum_type))
+        headers.append(("x-amz-checksum-type", kind))
     return headers

@@ -44,6 +44,7 @@ def test_parts_by_number(client, multipart, method):
         assert answer.headers["content-range"] == f"bytes {start}-{last}/{2 * SIZE + 10}"
         assert answer.headers["x-amz-mp-parts-count"] == "3"
         assert answer.headers["x-amz-checksum-crc32"] == crc32(data)
+        assert answer.headers["x-amz-checksum-type"] == "COMPOSITE"
         assert answer.headers["etag"] == whole["etag"]
         start += len(data)
 
