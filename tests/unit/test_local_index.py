@@ -12,7 +12,7 @@ import pytest
 from s3shim.backends.local import LocalBackend
 from s3shim.backends.local.records import OBJECT, BucketRecord, key_stem, seal, seek_key, unseal, version_key
 from s3shim.conditions import NO_CONDITIONS, Conditions, ETagList
-from s3shim.errors import Code
+from s3shim.errors import Code, S3Error
 from s3shim.model import BucketInfo, ListQuery, ObjectRef
 from tests.contract.bodies import code_of, get, put
 
@@ -259,3 +259,13 @@ def test_delete_bucket_leaves_nothing_in_the_index(backend):
     with index.read() as view:
         tables = ("buckets", "objects", "inline", "documents")
         assert [view.txn.stat(getattr(index.tables, name))["entries"] for name in tables] == [0] * 4
+
+
+@pytest.mark.parametrize("kind", [lmdb.ReadersFullError, lmdb.PanicError, lmdb.BadTxnError])
+def test_an_index_that_cannot_be_used_now_is_no_fault_of_the_request(backend, kind):
+    index = backend.store.index
+    with pytest.raises(S3Error) as raised, index.read():
+        raise kind("what LMDB says")
+    assert raised.value.code is Code.ServiceUnavailable
+    with index.read() as view:
+        assert view.uuid()

@@ -39,7 +39,8 @@ def open_environment(path: Path, map_size: int, readers: int = 126) -> lmdb.Envi
         map_size=map_size,
         max_dbs=32,
         max_readers=readers,
-        max_spare_txns=1,
+        # A transaction that is used again would bring its former state along, and saves nothing.
+        max_spare_txns=0,
         mode=0o700,
         metasync=True,
         sync=True,
@@ -256,7 +257,7 @@ class Index:
 
     def translate(self, error: lmdb.Error) -> Exception:
         """Return what an LMDB error means for the client; the error itself where it is a fault of ours."""
-        if isinstance(error, lmdb.ReadersFullError | lmdb.PanicError):
+        if isinstance(error, lmdb.ReadersFullError | lmdb.PanicError | lmdb.BadTxnError):
             _log.error("the index cannot be used now: %s", error)
             return S3Error(Code.ServiceUnavailable)
         code = _code(error)
