@@ -14,6 +14,7 @@ from gunicorn.sock import create_sockets
 
 from s3shim import logs
 from s3shim.cli.banner import banner
+from s3shim.cli.memory import share_heap
 from s3shim.cli.start import FAILED, REFUSED, UMASK, Started, StartFailed, start
 from s3shim.config import Address, Config, ConfigError, load
 from s3shim.server.worker import hold_signals_over_forks, worker_class
@@ -57,6 +58,7 @@ class Hooks:
         except StartFailed as failed:
             fail(failed)
         hold_signals_over_forks()
+        share_heap()
         arbiter.LISTENERS = create_sockets(arbiter.cfg, arbiter.log, [self.started.listener.detach()])
 
     def when_ready(self, arbiter: Any) -> None:
