@@ -1,8 +1,8 @@
 """How the processes of the server keep freed memory (mallopt(3) of glibc; without it nothing is set).
 
-glibc gives each thread a heap of its own, and each of them keeps the blocks that it once needed: a worker grew
-by 20 to 30 MiB in eight minutes of mixed work. One heap for all threads is used again by whoever comes next;
-Python's own lock lets only one of them allocate at a time anyway.
+glibc gives each thread a heap of its own, and each of them keeps the blocks that it once needed: a worker
+grew by 20 to 30 MiB in eight minutes of mixed work. One heap for all threads is used again by whoever comes
+next; Python's own lock lets only one of them allocate at a time anyway.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import ctypes
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 
-_BLOCKS = 4 << 20  # bytes: larger than a block of an object, so that blocks are used again and not mapped anew
+_BLOCKS = 4 << 20  # bytes: more than a block of an object has, so that blocks are not mapped anew
 _KEPT = 16 << 20  # free bytes at the end of the heap that are not given back
 
 
