@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from functools import partial
@@ -18,17 +17,16 @@ from unittest import mock
 from crash.disk import Disk, disk
 from crash.load import Writer
 from crash.oracle import KINDS
+from crash.rounds import LONGEST, SHORTEST, STARTS, Rounds
 from crash.suite import Outcome, Run, Suite
 from crash.target import DidNotStart, Target, wait
 from crash.trial import Trial, stop, zeros
 from s3shim.backends.local import LocalBackend
 from tests.contract.bodies import BytesBody
 
-ROUNDS_OF_A_STORE = 20
 CONTROL_CUTS = 10
-SHORTEST, LONGEST = 0.05, 0.5  # seconds of load before the cut
 
-LOAD, IDLE, STARTS = "under load", "idle", "in starts too"
+LOAD, IDLE = "under load", "idle"
 DECK = (LOAD, LOAD, LOAD, LOAD, LOAD, LOAD, IDLE, IDLE, STARTS, STARTS)
 
 CONTROLS = ("no-data-sync", "no-index-sync", "no-sync")
@@ -40,15 +38,7 @@ def run(filesystem: str, run: Run) -> Outcome:
     outcome = Outcome(zeros("power cuts"))
     dice = random.Random(run.seed)
     with disk(run.work, filesystem) as made:
-        rounds = _Rounds(run, outcome, dice, made)
-        try:
-            for number in range(run.rounds):
-                rounds.round(number)
-                if number % 50 == 49:
-                    run.say(outcome.line())
-        finally:
-            rounds.close()
-        run.say(", ".join(f"{count} {way}" for way, count in rounds.ways.items()))
+        _Cuts(run, outcome, dice, made).all(run)
         checks: dict[str, Callable[[], int]] = {
             name: partial(_caught, run.work / name, name, dice, made) for name in CONTROLS
         }
@@ -67,81 +57,43 @@ SUITE = Suite("power", 200, partial(run, "ext4"), ("root", "mkfs.ext4"))
 XFS = Suite("power-xfs", 200, partial(run, "xfs"), ("root", "mkfs.xfs"))
 
 
-class _Rounds:
+class _Cuts(Rounds):
     def __init__(self, run: Run, outcome: Outcome, dice: random.Random, made: Disk) -> None:
-        self._work = run.work
-        self._outcome = outcome
-        self._dice = dice
+        super().__init__(run, outcome, dice, DECK)
         self._disk = made
-        self._deck: list[str] = []
-        self.ways: Counter[str] = Counter()
-        self._trial: Trial | None = None
-        self._in_store = 0
 
-    def round(self, number: int) -> None:
-        """Cut the power in one way and give it back; on a new disk now and then."""
-        self._outcome.counts["rounds"] += 1
-        trial = self._trial
-        try:
-            if trial is None or trial.broken or self._in_store == ROUNDS_OF_A_STORE:
-                trial = self._next(number)
-            self._in_store += 1
-            if not self._deck:
-                self._deck = self._dice.sample(DECK, len(DECK))
-            card = self._deck.pop()
-            self.ways[card] += 1
-            trial.load(partial(self._end, card, trial.target))
-            self._disk.restore()
-            trial.inspect()
-            if card == STARTS:
-                self._cut_starts(trial.target, 2)
-            trial.recover()
-        except (DidNotStart, TimeoutError) as error:
-            assert trial is not None
-            trial.fail(str(error))
-        if trial is not None and trial.broken:
-            self._keep(number, trial)
-
-    def close(self) -> None:
-        """Kill what runs."""
-        if self._trial is not None:
-            self._trial.target.kill()
-
-    def _keep(self, number: int, trial: Trial) -> None:
-        trial.target.kill()
-        with suppress(OSError):
-            shutil.copytree(trial.target.data, self._work / f"failed-{number}")
-
-    def _next(self, number: int) -> Trial:
-        self.close()
+    def make(self, number: int) -> Trial:
         self._disk.make()
-        logs = self._work / f"logs-{number}"
+        logs = self.work / f"logs-{number}"
         logs.mkdir()
-        target = Target(self._disk.path / "data", logs)
-        trial = self._trial = Trial(target, self._outcome, self._dice, may_fail=True)
-        self._in_store = 0
-        self._cut_starts(target, self._dice.randrange(3))
-        trial.begin()
-        return trial
+        return Trial(Target(self._disk.path / "data", logs), self.outcome, self.dice, may_fail=True)
 
-    def _end(self, card: str, target: Target, writers: list[Writer]) -> None:
-        wait(self._dice, SHORTEST, LONGEST)
-        if card == IDLE:
+    def end(self, way: str, trial: Trial, writers: list[Writer]) -> None:
+        wait(self.dice, SHORTEST, LONGEST)
+        if way == IDLE:
             stop(writers)
         self._cut()
-        target.kill()
+        trial.target.kill()
+
+    def end_starts(self, target: Target, times: int) -> None:
+        for _ in range(times):
+            with target.starting(self.dice):
+                self._cut()
+            self._disk.restore()
+
+    def restore(self) -> None:
+        self._disk.restore()
+
+    def keep(self, number: int, trial: Trial) -> None:
+        trial.target.kill()
+        with suppress(OSError):
+            shutil.copytree(trial.target.data, self.work / f"failed-{number}")
 
     def _cut(self) -> None:
         self._disk.cut()
-        self._outcome.counts["power cuts"] += 1
+        self.outcome.counts["power cuts"] += 1
         # The server lives on for a moment: what it acknowledges on a dead disk is a lie, too.
-        wait(self._dice, 0, 0.03)
-
-    def _cut_starts(self, target: Target, times: int) -> None:
-        for _ in range(times):
-            with target.starting(self._dice):
-                self._cut()
-            self._disk.restore()
+        wait(self.dice, 0, 0.03)
 
 
 def _caught(logs: Path, name: str, dice: random.Random, made: Disk) -> int:
