@@ -40,7 +40,7 @@ def acknowledge_early() -> None:
             raise error
         return result
 
-    Committer.run = run  # type: ignore[method-assign]
+    Committer.run = run
 
 
 def write_in_two_commits() -> None:
@@ -60,7 +60,7 @@ def write_in_two_commits() -> None:
 
 def leave_data_unsynced() -> None:
     """No fdatasync of a file's data."""
-    os.fdatasync = lambda fd: None  # type: ignore[assignment]
+    os.fdatasync = lambda fd: None
 
 
 def leave_index_unsynced() -> None:
@@ -70,7 +70,7 @@ def leave_index_unsynced() -> None:
     def unsynced(path: str, **settings: Any) -> lmdb.Environment:
         return opened(path, **{**settings, "sync": False, "metasync": False})
 
-    lmdb.open = unsynced  # type: ignore[assignment]
+    lmdb.open = unsynced
 
 
 def leave_all_unsynced() -> None:

@@ -17,7 +17,7 @@ def _take_what_comes() -> None:
         self.chunked = self.chunked or bool(self.length)
         self.length = None
 
-    RequestBody.__init__ = begin_without_length  # type: ignore[method-assign]
+    RequestBody.__init__ = begin_without_length
 
 
 if __name__ == "__main__":

@@ -223,7 +223,7 @@ def _without_tmpfile() -> None:
 
 def leave_the_name() -> None:
     """A name that could not be made durable stays."""
-    files._NewFile._unlink = lambda self, name: None  # type: ignore[method-assign]
+    files._NewFile._unlink = lambda self, name: None
 
 
 def delete_first() -> None:
@@ -247,12 +247,12 @@ def sync_again() -> None:
         except OSError:
             sync(fd)
 
-    os.fdatasync = twice  # type: ignore[assignment]
+    os.fdatasync = twice
 
 
 def leak_a_descriptor() -> None:
     """A directory that was written to is never closed."""
-    files._NewFile.close = lambda self: os.close(self.fd)  # type: ignore[method-assign]
+    files._NewFile.close = lambda self: os.close(self.fd)
 
 
 def hide_failed_commits() -> None:
@@ -265,7 +265,7 @@ def hide_failed_commits() -> None:
         except index.lmdb.Error:
             return
 
-    index.Index._commit = hide  # type: ignore[method-assign]
+    index.Index._commit = hide
 
 
 CONTROLS: tuple[tuple[Break, str], ...] = (

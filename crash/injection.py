@@ -86,7 +86,7 @@ class Injector:
             self._unsynced.discard(fd)
             close(fd)
 
-        os.close = forget  # type: ignore[assignment]
+        os.close = forget
 
     def _failing(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         syncs = name in ("fdatasync", "fsync")

@@ -71,7 +71,7 @@ def boots(outcome: Outcome, data: Path, count: int) -> None:
             client = running.client()
             if number == 0:
                 client.request("PUT", "/boots")
-            until(lambda running=running: len(running.workers()) == 8)  # type: ignore[misc]
+            until(lambda running=running: len(running.workers()) == 8)
             found = [ask(client, "GET", f"/boots/{old}") for old in range(number)]
             held = [answer and answer.body for answer in found] == [b"%d" % old for old in range(number)]
             outcome.check(held, f"boot {number}: {found}")
@@ -103,7 +103,7 @@ def stopped_holder(outcome: Outcome, data: Path, count: int, limit: int) -> None
         outcome.counts["holders stopped"] += 1
         outcome.counts[LONGEST] = max(outcome.counts[LONGEST], round(taken * 1000))
         outcome.check(taken <= limit + GOES_ON, f"writes went on after {taken:.1f} s")
-        gone = until(lambda workers=workers: len(workers - set(running.workers())) == 1)  # type: ignore[misc]
+        gone = until(lambda workers=workers: len(workers - set(running.workers())) == 1)
         outcome.check(gone, "not one worker was killed")
         replaced = until(lambda: len(running.workers()) == 3)
         outcome.check(replaced, "the killed worker was not replaced")

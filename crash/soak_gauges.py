@@ -41,8 +41,7 @@ def measure(pid: int) -> Gauge:
     """Look at a process. Raises OSError where it is gone."""
     status = Path(f"/proc/{pid}/status").read_text()
     numbers = {
-        name: int(re.search(rf"^{name}:\s+(\d+)", status, re.MULTILINE)[1])  # type: ignore[index]
-        for name in ("RssAnon", "Threads")
+        name: int(re.search(rf"^{name}:\s+(\d+)", status, re.MULTILINE)[1]) for name in ("RssAnon", "Threads")
     }
     descriptors = 0
     for fd in os.listdir(f"/proc/{pid}/fd"):

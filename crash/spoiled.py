@@ -98,7 +98,7 @@ class Recorder:
             self.around(Kind.ANSWER, data[:12].decode(), lambda: sent(sock, data))
 
         index.open_environment = open_environment
-        PatientSocket.sendall = sendall  # type: ignore[method-assign]
+        PatientSocket.sendall = sendall
 
 
 class _Recorded:
@@ -178,8 +178,8 @@ def _name_too_early() -> None:
         while waiting:
             sync(waiting.pop())
 
-    os.fdatasync = waiting.append  # type: ignore[assignment]
-    os.link = link_and_sync  # type: ignore[assignment]
+    os.fdatasync = waiting.append
+    os.link = link_and_sync
 
 
 def _no_directory_sync() -> None:
@@ -203,8 +203,8 @@ def _directory_sync_too_late() -> None:
             os.close(waiting.pop())
         return result
 
-    os.fsync = late  # type: ignore[assignment]
-    Committer.run = run_and_sync  # type: ignore[method-assign]
+    os.fsync = late
+    Committer.run = run_and_sync
 
 
 def without_unnamed_files() -> None:
@@ -216,7 +216,7 @@ def without_unnamed_files() -> None:
             raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
         return opened(path, flags, *args, **options)
 
-    os.open = open_named  # type: ignore[assignment]
+    os.open = open_named
 
 
 def _open_with(**flags: bool) -> Callable[[], None]:
@@ -255,8 +255,8 @@ def _answer_too_early() -> None:
         while waiting:
             waiting.pop()()
 
-    Committer.run = promise  # type: ignore[method-assign]
-    PatientSocket.sendall = send_and_keep  # type: ignore[method-assign]
+    Committer.run = promise
+    PatientSocket.sendall = send_and_keep
 
 
 def _leave_out(left_out: Callable[[str], bool]) -> None:
@@ -266,7 +266,7 @@ def _leave_out(left_out: Callable[[str], bool]) -> None:
         if not left_out(path_of(fd)):
             sync(fd)
 
-    os.fsync = fsync  # type: ignore[assignment]
+    os.fsync = fsync
 
 
 def _no_sync_of(end: str) -> Callable[[], None]:

@@ -31,5 +31,5 @@ def _stale(self: LocalBackend, ref: Any, byte_range: Any, conditions: Any) -> Ob
 
 
 if __name__ == "__main__":
-    LocalBackend.get_object = _stale  # type: ignore[method-assign]
+    LocalBackend.get_object = _stale
     sys.exit(main())

@@ -31,7 +31,7 @@ def check_conditions_early() -> None:
 
 def delete_full_buckets() -> None:
     """A bucket is deleted whatever is in it."""
-    Edit.is_empty = lambda self, bucket_id: True  # type: ignore[method-assign]
+    Edit.is_empty = lambda self, bucket_id: True
 
 
 def answer_every_completion() -> None:
@@ -49,7 +49,7 @@ def answer_every_completion() -> None:
 
 def stop_at_once() -> None:
     """A worker that is to stop does not wait for its requests."""
-    Worker.handle_exit = Worker.handle_quit  # type: ignore[method-assign]
+    Worker.handle_exit = Worker.handle_quit
 
 
 def keep_memory() -> None:
@@ -61,13 +61,13 @@ def keep_memory() -> None:
         kept.append(b"x" * (1 << 20))
         close(self)
 
-    Connection.close = keep  # type: ignore[method-assign]
+    Connection.close = keep
 
 
 def keep_sockets() -> None:
     """No connection is closed."""
     kept: list[Connection] = []
-    Connection.close = lambda self: kept.append(self)  # type: ignore[method-assign]
+    Connection.close = lambda self: kept.append(self)
 
 
 def stop_in_commits(limit: float) -> None:
@@ -79,14 +79,14 @@ def stop_in_commits(limit: float) -> None:
         if key == "stop-now":
             os.kill(os.getpid(), signal.SIGSTOP)
 
-    Edit.put_record = put  # type: ignore[method-assign]
-    Watchdog.__init__ = lambda self, marks, _: begin(self, marks, limit)  # type: ignore[method-assign]
+    Edit.put_record = put
+    Watchdog.__init__ = lambda self, marks, _: begin(self, marks, limit)
 
 
 def stop_unwatched() -> None:
     """The same, and nobody watches."""
     stop_in_commits(1)
-    Watchdog.look = lambda self, now: None  # type: ignore[method-assign]
+    Watchdog.look = lambda self, now: None
 
 
 BREAKS = {

@@ -49,10 +49,8 @@ class Completing:
             record.last_modified = settings.clock()
             due = settings.due()
             edit.put_layout(record.sequence, _layout(whole, parts))
-            edit.put_record(found.bucket_id, upload.key, record)
             _end(edit, found, whole, parts, due)
-            if current is not None:
-                edit.remove_object(found.bucket_id, upload.key, current, due)
+            edit.replace(found.bucket_id, upload.key, record, current, due)
             answer = CompletedRecord(found.record.nonce, found.bucket_id, upload.key, fingerprint, record)
             upload_rows.put_completed(edit, found.sequence, record.last_modified, answer)
             return record.info(upload.key)

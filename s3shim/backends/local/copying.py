@@ -35,9 +35,7 @@ class Copying:
             else:
                 source.layout.extents = source.share(edit)
                 edit.put_layout(record.sequence, source.layout)
-            edit.put_record(bucket_id, target.key, record)
-            if current is not None:
-                edit.remove_object(bucket_id, target.key, current, settings.due())
+            edit.replace(bucket_id, target.key, record, current, settings.due())
             return record.info(target.key)
 
         return self.store.committer.run(change)

@@ -302,6 +302,14 @@ class Edit(View):
         lmdb_key = version_key(key_stem(bucket_id, key), record.sequence)
         self.put(lmdb_key, seal(lmdb_key, record), self.tables.objects)
 
+    def replace(
+        self, bucket_id: int, key: str, record: ObjectRecord, current: ObjectRecord | None, due: int
+    ) -> None:
+        """Keep a version's record, then remove the version ``current`` that it replaces."""
+        self.put_record(bucket_id, key, record)
+        if current is not None:
+            self.remove_object(bucket_id, key, current, due)
+
     def put_layout(self, sequence: int, layout: Layout) -> None:
         """Keep the layout of the version ``sequence``; its extents are counted by ``hold``."""
         key = number(sequence)

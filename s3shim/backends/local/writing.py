@@ -132,9 +132,7 @@ def _commit(
         record.sequence = edit.next_sequence()
         record.last_modified = settings.clock()
         record.extents = stored.extents(edit, record.sequence)
-        edit.put_record(bucket_id, ref.key, record)
-        if current is not None:
-            edit.remove_object(bucket_id, ref.key, current, settings.due())
+        edit.replace(bucket_id, ref.key, record, current, settings.due())
 
     try:
         store.committer.run(change)
