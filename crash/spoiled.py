@@ -24,7 +24,7 @@ from crash.order import Event, Kind
 from s3shim.backends.local import index
 from s3shim.backends.local.commit import Committer
 from s3shim.cli.main import main
-from s3shim.server.http import PatientSocket
+from s3shim.server.connection import Connection
 
 SYNCING = {"sync": True, "metasync": True, "writemap": False, "map_async": False}
 
@@ -89,16 +89,16 @@ class Recorder:
         self._install_in_store()
 
     def _install_in_store(self) -> None:
-        opened, sent = index.open_environment, PatientSocket.sendall
+        opened, sent = index.open_environment, Connection.send
 
         def open_environment(*args: Any, **options: Any) -> Any:
             return _Recorded(opened(*args, **options), self)
 
-        def sendall(sock: PatientSocket, data: bytes) -> None:
-            self.around(Kind.ANSWER, data[:12].decode(), lambda: sent(sock, data))
+        def send(conn: Connection, data: bytes, **options: Any) -> None:
+            self.around(Kind.ANSWER, data[:12].decode(), lambda: sent(conn, data, **options))
 
         index.open_environment = open_environment
-        PatientSocket.sendall = sendall
+        Connection.send = send
 
 
 class _Recorded:
@@ -233,7 +233,7 @@ class _Undone(Exception):
 
 def _answer_too_early() -> None:
     # The change is run and undone for its result; it is made once the answer has gone out.
-    run, send = Committer.run, PatientSocket.sendall
+    run, send = Committer.run, Connection.send
     waiting: list[Callable[[], Any]] = []
 
     def promise(committer: Committer, change: Any, **options: Any) -> Any:
@@ -250,13 +250,13 @@ def _answer_too_early() -> None:
             waiting.append(lambda: run(committer, change, **options))
         return results[0]
 
-    def send_and_keep(sock: PatientSocket, data: bytes) -> None:
-        send(sock, data)
+    def send_and_keep(conn: Connection, data: bytes, **options: Any) -> None:
+        send(conn, data, **options)
         while waiting:
             waiting.pop()()
 
     Committer.run = promise
-    PatientSocket.sendall = send_and_keep
+    Connection.send = send_and_keep
 
 
 def _leave_out(left_out: Callable[[str], bool]) -> None:

@@ -13,7 +13,7 @@ from s3shim.backends.local.holder import Watchdog
 from s3shim.backends.local.tables import Edit, View
 from s3shim.cli.main import main
 from s3shim.model import ObjectInfo, UploadRef
-from s3shim.server.http import Connection
+from s3shim.server.connection import Connection
 from s3shim.server.worker import Worker
 
 

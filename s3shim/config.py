@@ -73,6 +73,8 @@ class Config:
     header_timeout: float
     idle_timeout: float
     request_timeout: float
+    min_body_rate: int
+    connections: int
     keepalive: int
     graceful_timeout: int
     behind_proxy: bool
@@ -233,6 +235,13 @@ SETTINGS = (
     Setting("header_timeout", _seconds(0.1), "10", "seconds for a request head, from its first byte"),
     Setting("idle_timeout", _seconds(0.1), "60", "seconds without a byte moving in a body or an answer"),
     Setting("request_timeout", _seconds(0), "0", "seconds for a whole request; 0 is no limit"),
+    Setting(
+        "min_body_rate",
+        _count(0, 10**9),
+        "1024",
+        "bytes per second, on the whole, that a body must come with after 30 seconds; 0 is no limit",
+    ),
+    Setting("connections", _count(1, 10**6), "8192", "open connections of each worker, idle ones too"),
     Setting("keepalive", _count(0, 86400), "20", "seconds to keep a connection without a request"),
     Setting("graceful_timeout", _count(0, 86400), "90", "seconds that running requests get at a stop"),
     Setting("behind_proxy", _switch, "false", "a proxy in front speaks TLS: no warning about plain HTTP"),

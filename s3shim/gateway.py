@@ -68,7 +68,7 @@ class Gateway:
         answer.backend_seconds = time.perf_counter() - entered - request.body.waited
         return answer.send(start_response, self.extra_headers)
 
-    def framing_error(self, status: int, reason: str) -> tuple[str, list[tuple[str, str]], bytes]:
+    def http_error(self, status: int, reason: str) -> tuple[str, list[tuple[str, str]], bytes]:
         """Return (status line, headers, body) for a request that is no HTTP; the HTTP server sends it."""
         environ: Environ = {"REQUEST_METHOD": "-", "RAW_URI": "/", "wsgi.input": None}
         request = S3Request(environ, self.service)

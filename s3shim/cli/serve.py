@@ -14,9 +14,10 @@ from gunicorn.sock import create_sockets
 
 from s3shim import logs
 from s3shim.cli.banner import banner
-from s3shim.cli.memory import share_heap
+from s3shim.cli.memory import return_memory, share_heap
 from s3shim.cli.start import FAILED, REFUSED, UMASK, Started, StartFailed, start
 from s3shim.config import Address, Config, ConfigError, load
+from s3shim.server.connection import Limits
 from s3shim.server.worker import hold_signals_over_forks, worker_class
 from s3shim.wsgi import create_app
 
@@ -91,11 +92,16 @@ def settings(config: Config) -> dict[str, Any]:
         "workers": config.workers,
         "threads": config.threads,
         "worker_class": worker_class(
-            header_timeout=config.header_timeout,
-            idle_timeout=config.idle_timeout,
-            request_timeout=config.request_timeout,
+            Limits(
+                header=config.header_timeout,
+                keepalive=config.keepalive,
+                idle=config.idle_timeout,
+                request=config.request_timeout,
+                rate=config.min_body_rate,
+            ),
+            return_memory,
         ),
-        "worker_connections": 1000,
+        "worker_connections": config.connections,
         "timeout": 120,
         "graceful_timeout": config.graceful_timeout,
         "keepalive": config.keepalive,

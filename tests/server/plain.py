@@ -12,6 +12,7 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
+from s3shim.server.connection import Limits
 from s3shim.server.worker import worker_class
 
 served: list[str] = []
@@ -20,7 +21,7 @@ served: list[str] = []
 class App:
     """Answers by path; /served tells which paths were asked for."""
 
-    def framing_error(self, status: int, reason: str) -> tuple[str, list[tuple[str, str]], bytes]:
+    def http_error(self, status: int, reason: str) -> tuple[str, list[tuple[str, str]], bytes]:
         return f"{status} Refused", [("X-Refused", "yes")], reason.encode()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -72,9 +73,7 @@ class Plain(BaseApplication):
         values = {
             "bind": "127.0.0.1:0",
             "threads": int(threads),
-            "worker_class": worker_class(
-                header_timeout=float(header), idle_timeout=float(idle), request_timeout=0
-            ),
+            "worker_class": worker_class(Limits(header=float(header), idle=float(idle))),
             "worker_connections": 200,
             "http_parser": "python",
             "header_map": "dangerous",

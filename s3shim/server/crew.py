@@ -1,0 +1,86 @@
+"""The threads of a worker: so many that work, and others that stand in for those that wait for a client.
+
+A thread that waits for a slow client gives its seat to another, so that slow clients, however many, leave the
+seats to those that are not. When it comes back it works on at once; the first thread that is done ends then.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class Crew:
+    """``seats`` threads that run ``work`` again and again, and stand-ins, in all at most ``most`` threads."""
+
+    def __init__(self, work: Callable[[], None], seats: int, most: int) -> None:
+        self._work = work
+        self._seats = seats
+        self._most = most
+        self._lock = threading.Lock()
+        self._seated = 0
+        self._threads = 0
+        self._ended = False
+
+    def start(self) -> None:
+        """Start the threads. Raises RuntimeError where the system has none."""
+        for _ in range(self._seats):
+            self._threads += 1
+            self._seated += 1
+            self._spawn()
+
+    def end(self) -> None:
+        """Let each thread end when it is done; ``work`` must return soon by itself."""
+        self._ended = True
+
+    @property
+    def gone(self) -> bool:
+        """Whether all threads have ended."""
+        return self._threads == 0
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """The calling thread waits for something that is not its work: let another one stand in for it."""
+        with self._lock:
+            self._seated -= 1
+            short = self._seated < self._seats and self._threads < self._most
+            if short:
+                self._seated += 1
+                self._threads += 1
+        if short:
+            try:
+                self._spawn()
+            except RuntimeError:  # the system has no more threads: this one comes back later
+                with self._lock:
+                    self._seated -= 1
+                    self._threads -= 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._seated += 1
+
+    def _spawn(self) -> None:
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            while not self._ended and not self._superfluous():
+                self._work()
+        finally:
+            if self._ended:
+                with self._lock:
+                    self._threads -= 1
+                    self._seated -= 1
+
+    def _superfluous(self) -> bool:
+        # Looked at without the lock first: it is asked after each request.
+        if self._seated <= self._seats:
+            return False
+        with self._lock:
+            if self._seated <= self._seats:
+                return False
+            self._seated -= 1
+            self._threads -= 1
+            return True

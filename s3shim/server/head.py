@@ -1,0 +1,223 @@
+"""The head of a request: parsed by llhttp, its framing decided here (RFC 9112).
+
+What llhttp lets through but RFC 9112 or common sense does not is refused here. Where the body ends is decided
+from the header lines as they were sent, never from the environ, which cannot tell ``-`` from ``_``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
+
+MAX_REQUEST_LINE = 8190
+"""Bytes of the request line: a presigned URL of a key of 1,024 bytes with a session token fits."""
+
+MAX_HEADER_SECTION = 8192
+"""Bytes of all header lines together; Amazon S3 has the same limit."""
+
+MAX_HEADERS = 100
+
+MAX_HEAD = MAX_REQUEST_LINE + MAX_HEADER_SECTION + len(b"\r\n\r\n\r\n")
+
+CHUNKED = -1
+"""The length of a body that comes in chunks."""
+
+HeaderLines = list[tuple[str, str]]
+
+_END = b"\r\n\r\n"
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+_REQUEST_LINE = re.compile(rb"([A-Z-]+) ([!-~]+) HTTP/1\.([01])")
+_TRANSFER_ENCODING = re.compile(rb"(?i)\r\ntransfer-encoding:([^\r\n]*)(?=\r\n)")
+_LENGTH = re.compile("[0-9]{1,18}", re.ASCII)
+_MAX_NAMES = 1000  # header names that are kept as text
+
+# The header lines that matter here, by length of their name.
+_KINDS = {
+    4: {"host"},
+    6: {"expect"},
+    10: {"connection"},
+    14: {"content-length", "content_length"},
+    17: {"transfer-encoding", "transfer_encoding"},
+}
+
+
+class Refused(Exception):
+    """What was sent is no request that is served: the status that says so, and why."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class Head:
+    """A request's head. ``target`` is as sent; ``headers`` are the header lines in order, names as sent.
+
+    ``length`` is that of the body in bytes, or CHUNKED. ``expects`` is whether the client waits for
+    "100 Continue". ``keep`` is whether the client wants to keep the connection.
+    """
+
+    __slots__ = ("expects", "headers", "keep", "length", "method", "target", "version")
+
+    def __init__(self, method: str, target: str, version: str, headers: HeaderLines) -> None:
+        self.method = method
+        self.target = target
+        self.version = version
+        self.headers = headers
+        self.length = 0
+        self.expects = False
+        self.keep = version == "1.1"
+
+
+def end_of_head(data: bytes) -> int:
+    """Return the length of the head that ``data`` begins with, 0 while it has not come whole.
+
+    Raises Refused for what cannot become one.
+    """
+    end = data.find(_END)
+    if end >= 0:
+        return end + len(_END)
+    if _BARE_LF.search(data):
+        raise Refused(400, "a line ends with a bare line feed")
+    if len(data) > MAX_HEAD or (len(data) > MAX_REQUEST_LINE + 1 and b"\r\n" not in data):
+        raise _too_long(data)
+    return 0
+
+
+def parse_head(data: bytes) -> Head:
+    """Parse a whole head. Raises Refused."""
+    line_end = data.find(b"\r\n")
+    if line_end > MAX_REQUEST_LINE or len(data) - line_end - len(b"\r\n\r\n\r\n") > MAX_HEADER_SECTION:
+        raise _too_long(data)
+    line = _REQUEST_LINE.fullmatch(data, 0, line_end)
+    headers = _header_lines(data)
+    if line is None:
+        raise Refused(400, "not a request line of HTTP/1.1")
+    method, target, minor = line.groups()
+    if b"#" in target:
+        raise Refused(400, "a request target has no fragment")  # RFC 9112, 3.2
+    head = Head(method.decode(), target.decode(), "1.1" if minor == b"1" else "1.0", headers)
+    _frame(head)
+    return head
+
+
+class _Lines:
+    """What llhttp calls."""
+
+    __slots__ = ("on_header",)
+
+    def __init__(self, on_header: Callable[[bytes, bytes], object]) -> None:
+        self.on_header = on_header
+
+
+def _header_lines(data: bytes) -> HeaderLines:
+    # A dict takes the lines without a call to Python; it is too short where a name comes twice.
+    found: dict[bytes, bytes] = {}
+    _feed(_Lines(found.setdefault), data)
+    count = data.count(b"\r\n") - 2
+    if count > MAX_HEADERS:
+        raise Refused(431, "too many header lines")
+    if len(found) == count:
+        return [(_name(name), value.rstrip(b" \t").decode("latin-1")) for name, value in found.items()]
+    return _all_lines(data)
+
+
+def _all_lines(data: bytes) -> HeaderLines:
+    lines: HeaderLines = []
+    _feed(
+        _Lines(lambda name, value: lines.append((_name(name), value.rstrip(b" \t").decode("latin-1")))), data
+    )
+    return lines
+
+
+def _feed(lines: _Lines, data: bytes) -> None:
+    try:
+        HttpRequestParser(lines).feed_data(data)
+    except HttpParserUpgrade:
+        pass  # nobody has to follow to another protocol: the request is answered as it is
+    except HttpParserInvalidMethodError:
+        raise Refused(400, "not a method") from None
+    except HttpParserError as error:
+        raise _refused(data, str(error)) from None
+
+
+def _refused(data: bytes, reason: str) -> Refused:
+    # llhttp tells errors apart by words only. A transfer coding that nobody knows is 501 (RFC 9112, 6.1).
+    codings = _TRANSFER_ENCODING.findall(data)
+    unknown = len(codings) == 1 and codings[0].strip(b" \t").lower() != b"chunked"
+    return Refused(501 if unknown else 400, reason)
+
+
+def _too_long(data: bytes) -> Refused:
+    line = data.find(b"\r\n")
+    if not 0 <= line <= MAX_REQUEST_LINE:
+        return Refused(414, "request line too long")
+    return Refused(431, "header section too long")
+
+
+_names: dict[bytes, str] = {}
+
+
+def _name(sent: bytes) -> str:
+    name = _names.get(sent)
+    if name is None:
+        name = sent.decode("latin-1")
+        if len(_names) < _MAX_NAMES:
+            _names[sent] = name
+    return name
+
+
+def _frame(head: Head) -> None:
+    """Decide where the body ends (RFC 9112, 6.3), and demand one Host (RFC 9112, 3.2)."""
+    hosts = 0
+    length: str | None = None
+    coding: str | None = None
+    for name, value in head.headers:
+        kind = _KINDS.get(len(name))
+        if kind is None or (lower := name.lower()) not in kind:
+            continue
+        if lower == "host":
+            hosts += 1
+        elif lower == "content-length":
+            if length is not None or not _LENGTH.fullmatch(value):
+                raise Refused(400, "Content-Length is not one number")
+            length = value
+        elif lower == "transfer-encoding":
+            if coding is not None:
+                raise Refused(400, "more than one Transfer-Encoding")
+            coding = value.lower()
+        elif lower == "connection":
+            _take_connection(head, value)
+        elif lower == "expect":
+            _take_expectation(head, value)
+        else:
+            # A proxy that takes it for the real one sees another end of the body.
+            raise Refused(400, f"the header {name} passes for another")
+    if hosts != 1 and (hosts or head.version == "1.1"):
+        raise Refused(400, "there must be one Host")
+    if coding is not None:
+        if coding != "chunked":
+            raise Refused(501, "unknown transfer coding")
+        if length is not None or head.version == "1.0":
+            raise Refused(400, "Transfer-Encoding is not possible here")
+        head.length = CHUNKED
+    elif length is not None:
+        head.length = int(length)
+
+
+def _take_connection(head: Head, value: str) -> None:
+    tokens = {token.strip(" \t") for token in value.lower().split(",")}
+    if "close" in tokens:
+        head.keep = False
+    elif head.version == "1.0" and "keep-alive" in tokens:
+        head.keep = True
+
+
+def _take_expectation(head: Head, value: str) -> None:
+    # An empty list of expectations is none (RFC 9110, 10.1.1).
+    if value.lower() == "100-continue":
+        head.expects = head.version == "1.1"
+    elif value:
+        raise Refused(417, "unknown expectation")

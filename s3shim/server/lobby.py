@@ -1,0 +1,84 @@
+"""Where connections wait: one epoll for all that nobody serves, so that thousands of them cost nothing.
+
+Each is armed for one event. Whoever takes it out of ``_waiting`` owns it; a dict gives it to one only.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+from s3shim.server.connection import IDLE, Connection
+
+_ONCE = select.EPOLLIN | select.EPOLLONESHOT
+# A socket can be written to nearly always, so this event comes at once, after those of the others.
+_AT_ONCE = _ONCE | select.EPOLLOUT
+
+
+class Lobby:
+    """The open connections. The methods may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._alarm = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._alarm, select.EPOLLIN)
+        self._waiting: dict[int, Connection] = {}
+        self._open: set[Connection] = set()
+
+    def __len__(self) -> int:
+        """How many connections are open, served ones too."""
+        return len(self._open)
+
+    def admit(self, conn: Connection) -> None:
+        """Let a new connection wait for its first event."""
+        self._open.add(conn)
+        self._waiting[conn.fd] = conn
+        self._epoll.register(conn.fd, _ONCE)
+
+    def arm(self, conn: Connection, *, again: bool = False) -> None:
+        """Let a connection wait; it is nobody's from here on. ``again``: there is something to do already."""
+        self._waiting[conn.fd] = conn
+        try:
+            self._epoll.modify(conn.fd, _AT_ONCE if again or conn.has_more() else _ONCE)
+        except OSError:
+            if self._waiting.pop(conn.fd, None) is conn:
+                raise  # else somebody has closed it meanwhile
+
+    def hold(self, conn: Connection) -> None:
+        """Let a connection wait for nothing but its deadline."""
+        self._waiting[conn.fd] = conn
+
+    def next(self) -> Connection | None:
+        """Wait for an event and return its connection, which is the caller's; None for nothing to do."""
+        for fd, _ in self._epoll.poll(-1, 1):
+            return self._waiting.pop(fd, None)
+        return None
+
+    def expired(self) -> list[Connection]:
+        """Return the waiting connections whose deadline is over; they are the caller's."""
+        now = time.monotonic()
+        found = [(fd, conn) for fd, conn in list(self._waiting.items()) if conn.deadline <= now]
+        return [conn for fd, conn in found if self._waiting.pop(fd, None) is conn]
+
+    def oldest(self) -> Connection | None:
+        """Return the one that has waited longest for a request, for the caller; None where all are at one."""
+        for fd, conn in list(self._waiting.items()):
+            if conn.phase == IDLE and not conn.handshaking and self._waiting.pop(fd, None) is conn:
+                return conn
+        return None
+
+    def hurry(self, seconds: float) -> None:
+        """Let all that wait do so no longer than ``seconds``."""
+        latest = time.monotonic() + seconds
+        for conn in list(self._waiting.values()):
+            conn.deadline = min(conn.deadline, latest)
+
+    def drop(self, conn: Connection) -> None:
+        """Close a connection that is the caller's."""
+        self._open.discard(conn)
+        conn.close()
+
+    def wake_all(self) -> None:
+        """Let ``next`` return at once, from now on."""
+        os.eventfd_write(self._alarm, 1)
