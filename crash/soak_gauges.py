@@ -17,6 +17,8 @@ MIB = 1 << 20
 GROWTH = 0.05  # of the memory at first, or
 SMALL_GROWTH = 8 * MIB  # if that is more: one arena of malloc
 MORE_DESCRIPTORS = 10
+MORE_THREADS = 4
+STAND_INS = 16  # threads that stand in for others, at one time
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +112,20 @@ def judge(segment: dict[int, list[Gauge]], warm: float) -> tuple[list[str], list
         memory = slope([(one.when, one.anonymous) for one in kept]) * span
         first = sum(one.anonymous for one in kept[:3]) / 3
         descriptors = slope([(one.when, one.descriptors) for one in kept]) * span
-        threads = {one.threads for one in kept}
+        threads = [one.threads for one in kept]
         if memory > max(GROWTH * first, SMALL_GROWTH):
             wrong.append(f"worker {pid} grew by {memory / MIB:.1f} MiB of {first / MIB:.1f}")
         if abs(descriptors) > MORE_DESCRIPTORS:
             wrong.append(f"worker {pid} has {descriptors:+.0f} descriptors")
-        if len(threads) > 1:
-            wrong.append(f"worker {pid} had {sorted(threads)} threads")
+        more = slope([(one.when, one.threads) for one in kept]) * span
+        if more > MORE_THREADS:
+            wrong.append(f"worker {pid} has {threads[-1]} threads that grew by {more:.0f}")
+        elif max(threads) > min(threads) + STAND_INS:
+            wrong.append(f"worker {pid} had {min(threads)} to {max(threads)} threads")
         lines.append(
             f"worker {pid}: {span:.0f} s, {first / MIB:.1f} MiB {memory / MIB:+.2f} MiB"
             f" ({memory / first:+.1%}), most {max(one.anonymous for one in samples) / MIB:.1f} MiB,"
             f" {min(one.descriptors for one in kept)} to {max(one.descriptors for one in kept)} descriptors,"
-            f" {', '.join(map(str, sorted(threads)))} threads"
+            f" {min(threads)} to {max(threads)} threads"
         )
     return wrong, lines

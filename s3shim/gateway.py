@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 
+from s3shim import logs
 from s3shim.auth.authenticate import Authenticator
 from s3shim.auth.authorize import authorize
 from s3shim.backends.base import Backend
@@ -172,6 +173,9 @@ def _common_headers(request: S3Request) -> list[tuple[str, str]]:
 def _write_log(
     request: S3Request, operation: Operation, status: int, code: Code | None, backend: float, sent: int
 ) -> None:
+    level = logging.ERROR if status == 500 else logging.INFO
+    if not logs.written(level):
+        return
     fields = {
         "request_id": request.id,
         "remote_ip": request.environ.get("REMOTE_ADDR", ""),
@@ -188,5 +192,4 @@ def _write_log(
         "backend_ms": round(max(backend, 0.0) * 1000, 3),
         "pid": os.getpid(),
     }
-    level = logging.ERROR if status == 500 else logging.INFO
-    log.log(level, "request", extra={"fields": fields})
+    logs.write(level, "request", fields)

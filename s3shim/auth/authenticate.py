@@ -122,14 +122,16 @@ class Authenticator:
     def _verified(self, request: S3Request, claim: Claim, signed: str, stated: str) -> Identity:
         """Check the signature over the payload hash ``signed``, then put what ``stated`` says on the body."""
         digest = _payload_digest(stated)
-        names = set(claim.signed_headers.split(";"))
-        request.sent.respell(names)
-        if request.headers is not request.sent:
-            request.headers.respell(names)
-        sigv4.check_signed(claim.signed_headers, request.sent.names())
-
-        headers = dict(request.sent.items())
-        headers["host"] = request.host
+        sent = request.sent
+        if not sent.exact:
+            names = set(claim.signed_headers.split(";"))
+            sent.respell(names)
+            if request.headers is not sent:
+                request.headers.respell(names)
+        sigv4.check_signed(claim.signed_headers, sent.names())
+        headers = sent.mapping
+        if headers.get("host") != request.host:
+            headers = {**headers, "host": request.host}
         block = sigv4.canonical_headers(claim.signed_headers, headers)
         canonical = sigv4.canonical_request(
             request.method,
@@ -152,9 +154,9 @@ class Authenticator:
             _expect(request, digest)
         elif stated in _FRAMINGS:
             _unframe(request, stated, sigv4.ChunkChain(key, claim))
-        elif request.sent.get(_TRAILER) is not None:
+        elif _TRAILER in sent:
             raise S3Error(Code.InvalidRequest, f"{_TRAILER} needs a payload in chunks with trailers.")
-        return Identity(credential.account, credential.access_key, credential.display_name)
+        return credential.identity
 
     def _check_region(self, claim: Claim, code: Code) -> None:
         if self._region not in (claim.region, "any"):

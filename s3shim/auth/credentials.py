@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from s3shim.model import Identity
+
 DEFAULT_ACCOUNT = "default"
 
 _ACCOUNT = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -42,6 +44,10 @@ class Credential:
     secret: bytes = field(repr=False)
     account: str
     display_name: str
+    identity: Identity = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.identity = Identity(self.account, self.access_key, self.display_name)
 
 
 class Credentials(Mapping[str, Credential]):

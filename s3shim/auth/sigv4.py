@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from hashlib import sha256
+from itertools import pairwise
 from urllib.parse import quote, unquote_to_bytes
 
 from s3shim.errors import Code, S3Error
@@ -73,6 +74,23 @@ def parse_authorization(value: str) -> Claim:
     Raises InvalidRequest for Signature Version 2, InvalidArgument for any other scheme, and
     AuthorizationHeaderMalformed.
     """
+    stem, comma, signature = value.rpartition(_SIGNATURE)
+    if comma and len(stem) <= _STEM and "," not in signature and "=" not in signature:
+        # One client says the same of all its requests of a day.
+        return Claim(*_claimed(stem), signature)
+    return Claim(*_components(value))
+
+
+_SIGNATURE = ", Signature="
+_STEM = 512  # characters of an Authorization header without its signature that are kept
+
+
+@lru_cache(maxsize=1024)
+def _claimed(stem: str) -> tuple[str, str, str, str]:
+    return _components(f"{stem}{_SIGNATURE}-")[:4]
+
+
+def _components(value: str) -> tuple[str, str, str, str, str]:
     scheme, _, rest = value.partition(" ")
     if scheme == "AWS":
         raise version_2_refused()
@@ -91,7 +109,7 @@ def parse_authorization(value: str) -> Claim:
         if name not in found:
             raise _malformed(f"the component {name} is missing")
     access_key, day, region = _parse_credential(found["Credential"], Code.AuthorizationHeaderMalformed)
-    return Claim(access_key, day, region, found["SignedHeaders"], found["Signature"])
+    return access_key, day, region, found["SignedHeaders"], found["Signature"]
 
 
 def parse_query(items: Iterable[tuple[str, str]]) -> tuple[Claim, int]:
@@ -212,33 +230,42 @@ def canonical_query(items: Iterable[tuple[str, str]]) -> str:
     return "&".join([f"{name}={value}" for name, value in pairs])
 
 
+@lru_cache(maxsize=1024)
+def signed_names(signed_headers: str) -> tuple[str, ...] | None:
+    """Return the names in a SignedHeaders; None where they are not sorted, lower-case and unique."""
+    names = signed_headers.split(";")
+    return tuple(names) if all(low < high for low, high in pairwise(["", *names])) else None
+
+
 def canonical_headers(signed_headers: str, headers: Mapping[str, str]) -> str | None:
     """Return the block of the signed headers, each line with its LF.
 
-    None where ``signed_headers`` names an absent header, or is not sorted, lower-case and unique:
-    no signature over that is a right one. Raises InvalidArgument for a folded value.
+    None where ``signed_headers`` names an absent header, or is not sorted and unique: no signature over that
+    is a right one. Raises InvalidArgument for a folded value.
     """
-    names = signed_headers.split(";")
-    lines = []
-    last = ""
-    for name in names:
-        value = headers.get(name)
-        if value is None or name <= last:
-            return None
-        last = name
-        if "\n" in value or "\r" in value:
-            raise S3Error(Code.InvalidArgument, "A header value must not be folded.", ArgumentName=name)
-        if "  " in value or "\t" in value:
-            value = _BLANKS.sub(" ", value)
-        lines.append(f"{name}:{value.strip(' ')}\n")
-    return "".join(lines)
+    names = signed_names(signed_headers)
+    if names is None:
+        return None
+    try:
+        block = "".join([f"{name}:{headers[name]}\n" for name in names])
+    except KeyError:
+        return None
+    if block.count("\n") != len(names) or "\r" in block:
+        folded = next(name for name in names if "\n" in headers[name] or "\r" in headers[name])
+        raise S3Error(Code.InvalidArgument, "A header value must not be folded.", ArgumentName=folded)
+    if "  " in block or "\t" in block or ": " in block or " \n" in block:
+        block = "".join([f"{name}:{_BLANKS.sub(' ', headers[name]).strip(' ')}\n" for name in names])
+    return block
 
 
 def check_signed(signed_headers: str, sent: Iterable[str]) -> None:
     """Raise AccessDenied unless host and every x-amz-* header in ``sent`` (lower case) are signed."""
-    signed = signed_headers.lower().split(";")
-    must = [name for name in sent if name.startswith("x-amz-") and name not in _MAY_BE_UNSIGNED]
-    unsigned = [name for name in must if name not in signed]
+    signed = _signed_set(signed_headers)
+    unsigned = [
+        name
+        for name in sent
+        if name.startswith("x-amz-") and name not in signed and name not in _MAY_BE_UNSIGNED
+    ]
     if "host" not in signed:
         unsigned.append("host")
     if unsigned:
@@ -247,6 +274,11 @@ def check_signed(signed_headers: str, sent: Iterable[str]) -> None:
             "There were headers present in the request which were not signed",
             HeadersNotSigned=", ".join(unsigned)[:_ECHO],
         )
+
+
+@lru_cache(maxsize=1024)
+def _signed_set(signed_headers: str) -> frozenset[str]:
+    return frozenset(signed_headers.lower().split(";"))
 
 
 def canonical_request(

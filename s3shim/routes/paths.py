@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from werkzeug.routing import BaseConverter, Map, Rule
 
@@ -38,7 +39,15 @@ class Paths:
             redirect_defaults=False,
             converters={"key": _Key},
         )
-        self._match = paths.bind("").match
+        match = paths.bind("").match
+
+        # What a path is aimed at hangs on its first segment and on whether there is more: the key is the rest.
+        @lru_cache(maxsize=1024)
+        def first(path: str) -> tuple[str, str | None]:
+            scope, values = match(path)
+            return scope, values.get("bucket")
+
+        self._first = first
 
     def locate(self, request: S3Request) -> str:
         """Return the scope of the request's target; set its bucket and key.
@@ -48,15 +57,14 @@ class Paths:
         """
         if request.host_bucket:
             return _within(request, request.host_bucket, request.path[1:])
-        scope: str
-        scope, values = self._match(request.path)
-        bucket = values.get("bucket")
+        stem, slash, key = request.path[1:].partition("/")
+        scope, bucket = self._first(f"/{stem}/-" if slash else f"/{stem}")
         if bucket is None:
             return scope
-        return _within(request, decode_path_segment(bucket, "bucket name"), values.get("key"))
+        return _within(request, decode_path_segment(bucket, "bucket name"), key)
 
 
-def _within(request: S3Request, bucket: str, key: str | None) -> str:
+def _within(request: S3Request, bucket: str, key: str) -> str:
     check_bucket_name(bucket)
     request.bucket = bucket
     if not key:

@@ -113,6 +113,12 @@ class Connection:
         self.handshaking = False
         return True
 
+    def has_come(self) -> bool:
+        """Whether something has come that nobody has taken."""
+        poll = select.poll()
+        poll.register(self.fd, select.POLLIN)
+        return bool(poll.poll(0))
+
     def has_more(self) -> bool:
         """Whether TLS has decrypted more than was taken; the socket does not tell of it."""
         return isinstance(self.sock, ssl.SSLSocket) and not self.handshaking and self.sock.pending() > 0

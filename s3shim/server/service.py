@@ -57,6 +57,10 @@ class Service:
     def expire(self) -> None:
         """End the connections whose time is up."""
         for conn in self._lobby.expired():
+            if conn.phase == IDLE and conn.has_come():
+                # A request came in time, but every thread has been busy since.
+                self._wait_on(conn)
+                continue
             if conn.phase == READING:
                 line, headers, body = self._http_error(408, "the request head did not arrive in time")
                 conn.send_now(refusal(line, headers, body))

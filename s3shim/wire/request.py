@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
@@ -36,13 +36,17 @@ class Headers:
     ``exact`` tells whether the names are those that the client sent, or WSGI's reading of them.
     """
 
-    __slots__ = ("_values", "counts", "exact", "size")
+    __slots__ = ("_values", "counts", "exact")
 
-    def __init__(self, lines: Iterable[tuple[str, str]], *, exact: bool) -> None:
+    def __init__(self, lines: Collection[tuple[str, str]], *, exact: bool) -> None:
         self.exact = exact
         self.counts: dict[str, int] = {}
-        self._values: dict[str, str] = {}
-        values = self._values
+        self._values = {name.lower(): value.strip(" \t") for name, value in lines}
+        if len(self._values) < len(lines):
+            self._join(lines)
+
+    def _join(self, lines: Collection[tuple[str, str]]) -> None:
+        values: dict[str, str] = {}
         for name, value in lines:
             lower = name.lower()
             value = value.strip(" \t")
@@ -51,6 +55,12 @@ class Headers:
                 self.counts[lower] = self.counts.get(lower, 1) + 1
             else:
                 values[lower] = value
+        self._values = values
+
+    @property
+    def mapping(self) -> Mapping[str, str]:
+        """The values by lower-case name."""
+        return self._values
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the value of the header ``name`` (lower case)."""
@@ -59,7 +69,7 @@ class Headers:
     def __contains__(self, name: str) -> bool:
         return name in self._values
 
-    def items(self) -> Iterable[tuple[str, str]]:
+    def items(self) -> Collection[tuple[str, str]]:
         """Return (lower-case name, value) for every header."""
         return self._values.items()
 

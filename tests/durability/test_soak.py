@@ -23,6 +23,7 @@ def test_the_slope_of_a_line():
         samples(),
         samples(memory=lambda at: 50 * MIB + (at // 10 % 2) * 20 * MIB),
         samples(memory=lambda at: 30 * MIB + min(at, 120) * MIB),
+        samples(threads=lambda at: 11 + at // 10 % 5),
         samples(descriptors=lambda at: 15 + at // 10 % 10, threads=lambda at: 5 if at < 60 else 11),
     ],
 )
@@ -37,7 +38,8 @@ def test_what_is_flat_after_the_warm_up_passes(segment):
     [
         (samples(memory=lambda at: 50 * MIB + at * MIB / 40), "grew by 11.8 MiB"),
         (samples(descriptors=lambda at: 20 + at / 30), "+16 descriptors"),
-        (samples(threads=lambda at: 11 + at // 300), "[11, 12] threads"),
+        (samples(threads=lambda at: 11 + at // 60), "16 threads that grew by"),
+        (samples(threads=lambda at: 40 if at == 300 else 11), "11 to 40 threads"),
         ({7: samples()[7][:14]}, "only 2 samples"),
     ],
 )
