@@ -41,7 +41,7 @@ class Paths:
         )
         match = paths.bind("").match
 
-        # What a path is aimed at hangs on its first segment and on whether there is more: the key is the rest.
+        # The first segment and whether there is more decide what a path is aimed at; the rest is the key.
         @lru_cache(maxsize=1024)
         def first(path: str) -> tuple[str, str | None]:
             scope, values = match(path)

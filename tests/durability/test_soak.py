@@ -38,7 +38,7 @@ def test_what_is_flat_after_the_warm_up_passes(segment):
     [
         (samples(memory=lambda at: 50 * MIB + at * MIB / 40), "grew by 11.8 MiB"),
         (samples(descriptors=lambda at: 20 + at / 30), "+16 descriptors"),
-        (samples(threads=lambda at: 11 + at // 60), "16 threads that grew by"),
+        (samples(threads=lambda at: 11 + at // 60), "20 threads that grew by"),
         (samples(threads=lambda at: 40 if at == 300 else 11), "11 to 40 threads"),
         ({7: samples()[7][:14]}, "only 2 samples"),
     ],
