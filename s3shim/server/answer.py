@@ -58,6 +58,10 @@ class Answer:
         """Whether as many bytes were sent as the head announced."""
         return self._length is None or self._sent == self._length
 
+    @property
+    def _bodiless(self) -> bool:
+        return self._status.startswith(_BODILESS) or self._request.method == "HEAD"
+
     def start(
         self, status: str, headers: HeaderList, exc_info: _ExcInfo | None = None
     ) -> Callable[[bytes], None]:
@@ -76,10 +80,10 @@ class Answer:
         A chunk is bytes, or something with ``fd``, ``offset`` and ``length``: a piece of a file. Raises
         TimeoutError, OSError, ValueError for a header that is none.
         """
-        if type(chunks) is list and len(chunks) <= 1 and not self.begun:
-            body = chunks[0] if chunks else b""
-            self._begin(len(body))
-            self._give(body)
+        only = chunks[0] if type(chunks) is list and len(chunks) == 1 else None
+        if type(only) is bytes and not self.begun:
+            self._begin(len(only))
+            self._give(only)
         else:
             for chunk in chunks:
                 self.write(chunk)
@@ -111,6 +115,8 @@ class Answer:
             kind = _KINDS.get(len(name))
             if kind is not None and (lower := name.lower()) in kind:
                 if lower == "content-length":
+                    if not value.isdigit():
+                        raise ValueError("Content-Length is not a number")
                     length = int(value)
                 elif lower == "date":
                     date = True
@@ -136,7 +142,7 @@ class Answer:
 
     def _end_at(self, length: int | None, known: int | None, lines: list[str]) -> None:
         """Decide how the client finds the end of the body (RFC 9112, 6.3)."""
-        if self._status.startswith(_BODILESS) or self._request.method == "HEAD":
+        if self._bodiless:
             self._length = 0
         elif length is not None:
             self._length = length
@@ -174,6 +180,8 @@ class Answer:
         return data
 
     def _give_file(self, piece: Any) -> None:
+        if self._bodiless:
+            return
         if self._length is None or self._sent + piece.length > self._length:
             raise ValueError("a piece of a file needs room in the Content-Length")
         head, self._head = self._head, b""

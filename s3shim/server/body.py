@@ -63,6 +63,8 @@ class Body:
 
         Raises BodyCutShort, BadChunk, TimeoutError, OSError.
         """
+        if self._broken:
+            raise BodyCutShort("it has failed before")
         try:
             if self._expects:
                 self._expects = False

@@ -5,6 +5,7 @@ A wait that is not over in a moment gives the thread's seat to another one; see 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import math
 import os
@@ -26,6 +27,8 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _WANTS = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _MOMENT = 0.05  # seconds that a thread waits for a client before another takes its seat
 _RATE_AFTER = 30.0  # seconds of waiting after which the rate of a body counts
+
+_NO_SENDFILE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # from file systems that do not support it
 
 _MORE = getattr(socket, "MSG_MORE", 0)
 
@@ -113,15 +116,15 @@ class Connection:
         self.handshaking = False
         return True
 
-    def has_come(self) -> bool:
-        """Whether something has come that nobody has taken."""
-        poll = select.poll()
-        poll.register(self.fd, select.POLLIN)
-        return bool(poll.poll(0))
-
     def has_more(self) -> bool:
         """Whether TLS has decrypted more than was taken; the socket does not tell of it."""
         return isinstance(self.sock, ssl.SSLSocket) and not self.handshaking and self.sock.pending() > 0
+
+    def has_arrived(self) -> bool:
+        """Whether there is something to read, were it the end."""
+        poll = select.poll()
+        poll.register(self.fd, select.POLLIN)
+        return bool(poll.poll(0))
 
     def poll(self) -> bytes | None:
         """Return what has arrived, b"" where the client has gone, None where nothing has. Raises OSError."""
@@ -191,16 +194,22 @@ class Connection:
 
     def send_file(self, fd: int, offset: int, length: int) -> None:
         """Send a piece of a file. Raises TimeoutError, OSError; EOFError where the file is shorter."""
+        direct = not self.secure
         while length > 0:
             try:
-                if self.secure:
+                if direct:
+                    sent = os.sendfile(self.fd, fd, offset, length)
+                else:
                     data = os.pread(fd, min(length, _MOST), offset)
                     self.send(data)
                     sent = len(data)
-                else:
-                    sent = os.sendfile(self.fd, fd, offset, length)
             except BlockingIOError:
                 self._wait_out()
+                continue
+            except OSError as error:
+                if not direct or error.errno not in _NO_SENDFILE:
+                    raise
+                direct = False
                 continue
             if not sent:
                 raise EOFError("the file is shorter than its answer")
@@ -256,8 +265,17 @@ class Connection:
 
     def finish(self) -> None:
         """Tell the client that nothing more comes. Raises OSError."""
+        self._close_tls()
         self.sock.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         """Close the socket."""
+        self._close_tls()
         self.sock.close()
+
+    def _close_tls(self) -> None:
+        # Without close_notify the client cannot tell this end from an attacker's (RFC 8446, 6.1). The
+        # client's own is not waited for: that is what the OSError says.
+        if isinstance(self.sock, ssl.SSLSocket) and not self.handshaking:
+            with suppress(OSError, ValueError):
+                self.sock.unwrap()

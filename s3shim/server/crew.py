@@ -1,7 +1,9 @@
 """The threads of a worker: so many that work, and others that stand in for those that wait for a client.
 
-A thread that waits for a slow client gives its seat to another, so that slow clients, however many, leave the
-seats to those that are not. When it comes back it works on at once; the first thread that is done ends then.
+A thread that waits for a slow client gives its seat to another, so that slow clients leave the seats to those
+that are not. When it comes back it works on at once; the first thread that is done ends then. Where there are
+as many slow clients as threads, half of the seats stay taken: a thread that would leave one of those has to
+give its client up.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ class Crew:
         self._work = work
         self._seats = seats
         self._most = most
+        self._least = max(seats // 2, 1)
         self._lock = threading.Lock()
         self._seated = 0
         self._threads = 0
@@ -41,7 +44,18 @@ class Crew:
 
     @contextmanager
     def away(self) -> Iterator[None]:
-        """The calling thread waits for something that is not its work: let another one stand in for it."""
+        """The calling thread waits for something that is not its work: let another one stand in for it.
+
+        Raises TimeoutError where there is none and it cannot be spared.
+        """
+        self._leave()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._seated += 1
+
+    def _leave(self) -> None:
         with self._lock:
             self._seated -= 1
             short = self._seated < self._seats and self._threads < self._most
@@ -51,15 +65,14 @@ class Crew:
         if short:
             try:
                 self._spawn()
-            except RuntimeError:  # the system has no more threads: this one comes back later
+            except RuntimeError:  # the system has no more threads
                 with self._lock:
                     self._seated -= 1
                     self._threads -= 1
-        try:
-            yield
-        finally:
-            with self._lock:
+        with self._lock:
+            if self._seated < self._least:
                 self._seated += 1
+                raise TimeoutError("too many clients are slow")
 
     def _spawn(self) -> None:
         threading.Thread(target=self._run, daemon=True).start()

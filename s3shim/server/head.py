@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 MAX_REQUEST_LINE = 8190
 """Bytes of the request line: a presigned URL of a key of 1,024 bytes with a session token fits."""
@@ -24,11 +24,15 @@ MAX_HEAD = MAX_REQUEST_LINE + MAX_HEADER_SECTION + len(b"\r\n\r\n\r\n")
 CHUNKED = -1
 """The length of a body that comes in chunks."""
 
+END = b"\r\n\r\n"
+"""What a head ends with."""
+
 HeaderLines = list[tuple[str, str]]
 
-_END = b"\r\n\r\n"
 _BARE_LF = re.compile(rb"(?<!\r)\n")
-_REQUEST_LINE = re.compile(rb"([A-Z-]+) ([!-~]+) HTTP/1\.([01])")
+_REQUEST_LINE = re.compile(rb"([A-Z][A-Z0-9_-]{0,31}) ([!-~]+) HTTP/1\.([01])")
+# llhttp refuses a method that it does not know; to say so is the application's (RFC 9110, 9.1: 501 or 405).
+_METHODS = {b"GET", b"HEAD", b"PUT", b"POST", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"CONNECT"}
 _TRANSFER_ENCODING = re.compile(rb"(?i)\r\ntransfer-encoding:([^\r\n]*)(?=\r\n)")
 _LENGTH = re.compile("[0-9]{1,18}", re.ASCII)
 _MAX_NAMES = 1000  # header names that are kept as text
@@ -76,9 +80,9 @@ def end_of_head(data: bytes) -> int:
 
     Raises Refused for what cannot become one.
     """
-    end = data.find(_END)
+    end = data.find(END)
     if end >= 0:
-        return end + len(_END)
+        return end + len(END)
     if _BARE_LF.search(data):
         raise Refused(400, "a line ends with a bare line feed")
     if len(data) > MAX_HEAD or (len(data) > MAX_REQUEST_LINE + 1 and b"\r\n" not in data):
@@ -92,10 +96,10 @@ def parse_head(data: bytes) -> Head:
     if line_end > MAX_REQUEST_LINE or len(data) - line_end - len(b"\r\n\r\n\r\n") > MAX_HEADER_SECTION:
         raise _too_long(data)
     line = _REQUEST_LINE.fullmatch(data, 0, line_end)
-    headers = _header_lines(data)
     if line is None:
         raise Refused(400, "not a request line of HTTP/1.1")
     method, target, minor = line.groups()
+    headers = _header_lines(data if method in _METHODS else b"POST" + data[len(method) :])
     if b"#" in target:
         raise Refused(400, "a request target has no fragment")  # RFC 9112, 3.2
     head = Head(method.decode(), target.decode(), "1.1" if minor == b"1" else "1.0", headers)
@@ -137,8 +141,6 @@ def _feed(lines: _Lines, data: bytes) -> None:
         HttpRequestParser(lines).feed_data(data)
     except HttpParserUpgrade:
         pass  # nobody has to follow to another protocol: the request is answered as it is
-    except HttpParserInvalidMethodError:
-        raise Refused(400, "not a method") from None
     except HttpParserError as error:
         raise _refused(data, str(error)) from None
 

@@ -5,9 +5,12 @@ Each is armed for one event. Whoever takes it out of ``_waiting`` owns it; a dic
 
 from __future__ import annotations
 
+import errno
+import math
 import os
 import select
 import time
+from collections.abc import Callable
 
 from s3shim.server.connection import IDLE, Connection
 
@@ -31,19 +34,27 @@ class Lobby:
         return len(self._open)
 
     def admit(self, conn: Connection) -> None:
-        """Let a new connection wait for its first event."""
+        """Let a new connection wait for its first event. Raises OSError; then it is not let in."""
         self._open.add(conn)
         self._waiting[conn.fd] = conn
-        self._epoll.register(conn.fd, _ONCE)
+        try:
+            self._epoll.register(conn.fd, _ONCE)
+        except OSError:
+            self._waiting.pop(conn.fd, None)
+            self._open.discard(conn)
+            raise
 
     def arm(self, conn: Connection, *, again: bool = False) -> None:
         """Let a connection wait; it is nobody's from here on. ``again``: there is something to do already."""
+        event = _AT_ONCE if again or conn.has_more() else _ONCE
         self._waiting[conn.fd] = conn
         try:
-            self._epoll.modify(conn.fd, _AT_ONCE if again or conn.has_more() else _ONCE)
-        except OSError:
-            if self._waiting.pop(conn.fd, None) is conn:
-                raise  # else somebody has closed it meanwhile
+            self._epoll.modify(conn.fd, event)
+        except OSError as error:
+            # Somebody has taken and closed it meanwhile. By now the descriptor, and its place among the
+            # waiting, may be those of a new connection that is about to be registered: leave it alone.
+            if error.errno not in (errno.EBADF, errno.ENOENT):
+                raise
 
     def hold(self, conn: Connection) -> None:
         """Let a connection wait for nothing but its deadline."""
@@ -58,15 +69,25 @@ class Lobby:
     def expired(self) -> list[Connection]:
         """Return the waiting connections whose deadline is over; they are the caller's."""
         now = time.monotonic()
-        found = [(fd, conn) for fd, conn in list(self._waiting.items()) if conn.deadline <= now]
-        return [conn for fd, conn in found if self._waiting.pop(fd, None) is conn]
+        return self._taken(lambda conn: conn.deadline <= now, math.inf)
 
     def oldest(self) -> Connection | None:
         """Return the one that has waited longest for a request, for the caller; None where all are at one."""
+        found = self._taken(lambda conn: conn.phase == IDLE and not conn.handshaking, 1)
+        return found[0] if found else None
+
+    def _taken(self, wanted: Callable[[Connection], bool], most: float) -> list[Connection]:
+        found: list[Connection] = []
         for fd, conn in list(self._waiting.items()):
-            if conn.phase == IDLE and not conn.handshaking and self._waiting.pop(fd, None) is conn:
-                return conn
-        return None
+            if len(found) >= most:
+                break
+            if wanted(conn) and self._waiting.pop(fd, None) is conn:
+                # It may have been served between the look and the grip, and wait for something else now.
+                if wanted(conn):
+                    found.append(conn)
+                else:
+                    self.arm(conn, again=True)
+        return found
 
     def hurry(self, seconds: float) -> None:
         """Let all that wait do so no longer than ``seconds``."""
@@ -82,3 +103,10 @@ class Lobby:
     def wake_all(self) -> None:
         """Let ``next`` return at once, from now on."""
         os.eventfd_write(self._alarm, 1)
+
+    def close(self) -> None:
+        """Close all connections, and what the lobby waits with."""
+        for conn in list(self._open):
+            self.drop(conn)
+        self._epoll.close()
+        os.close(self._alarm)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from time import monotonic
@@ -12,7 +13,7 @@ from s3shim.server.answer import MAX_DRAIN, Answer, HeaderList, refusal
 from s3shim.server.body import BadChunk, Body, BodyCutShort, ChunkedBody, LengthBody
 from s3shim.server.connection import ENDING, IDLE, READING, Connection, Limits
 from s3shim.server.environ import make_environ
-from s3shim.server.head import CHUNKED, Head, Refused, end_of_head, parse_head
+from s3shim.server.head import CHUNKED, END, Head, Refused, end_of_head, parse_head
 from s3shim.server.lobby import Lobby
 
 LINGER = 2.0
@@ -21,6 +22,7 @@ LINGER = 2.0
 _DRAIN_SECONDS = 2.0
 _PIPELINED = 16  # requests of one connection before others get a turn
 _REASON = 200  # characters
+_EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 
 HttpError = Callable[[int, str], tuple[str, HeaderList, bytes]]
 
@@ -50,16 +52,15 @@ class Service:
         except OSError as error:
             self._log.debug("connection lost: %s", error)
             self._lobby.drop(conn)
-        except Exception:
+        except BaseException:
             self._log.exception("a connection failed")
             self._lobby.drop(conn)
 
     def expire(self) -> None:
         """End the connections whose time is up."""
         for conn in self._lobby.expired():
-            if conn.phase == IDLE and conn.has_come():
-                # A request came in time, but every thread has been busy since.
-                self._wait_on(conn)
+            if _waits_for_us(conn):
+                self._lobby.arm(conn, again=True)
                 continue
             if conn.phase == READING:
                 line, headers, body = self._http_error(408, "the request head did not arrive in time")
@@ -70,12 +71,14 @@ class Service:
         if conn.handshaking and not conn.shake_hands():
             self._lobby.arm(conn, again=conn.wants_to_write)
             return
+        if _holds_head(conn):
+            # It is served before more is read: so what a client sends ahead is bounded, and done even if it
+            # has closed its side by now.
+            self._serve_buffer(conn)
+            return
         data = conn.poll()
         if data is None:
-            if conn.phase == READING:
-                self._serve_buffer(conn)
-            else:
-                self._lobby.arm(conn)
+            self._lobby.arm(conn)
         elif not data:
             self._lobby.drop(conn)
         elif conn.phase == ENDING:
@@ -165,14 +168,23 @@ class Service:
             self._lobby.hold(conn)
 
 
+def _holds_head(conn: Connection) -> bool:
+    return conn.phase == READING and END in conn.buffer
+
+
+def _waits_for_us(conn: Connection) -> bool:
+    """Whether the client has done its part, and no thread has come to it yet."""
+    if conn.phase == IDLE:
+        return not conn.handshaking and conn.has_arrived()
+    return _holds_head(conn)
+
+
 def _take_head(conn: Connection) -> Head | None:
     """Take the head that the buffer begins with, None while it has not come whole. Raises Refused."""
     buffer = conn.buffer
-    if buffer[:1] == b"\r":
+    if buffer[:1] == b"\r" and (empty := _EMPTY_LINES.match(buffer)):
         # RFC 9112, 2.2: an empty line before the request line is no reason to refuse it.
-        while buffer.startswith(b"\r\n"):
-            buffer = buffer[2:]
-        conn.buffer = buffer
+        conn.buffer = buffer = buffer[empty.end() :]
     end = end_of_head(buffer)
     if not end:
         return None

@@ -8,10 +8,12 @@ holds no thread, and a thread that waits for a slow client gives its seat away.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import resource
 import select
 import signal
+import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -33,8 +35,10 @@ _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _TICK = 0.5  # seconds between two looks at the deadlines
 _HOUSEKEEPING = 20.0  # seconds between two calls of housekeeping
 _STAND_INS = 512  # threads, at most, in place of those that wait for clients
+_COMPLAINTS = 10.0  # seconds between two messages of the same kind
 _DESCRIPTORS = 64  # that are no connections, and
 _DESCRIPTORS_OF_A_THREAD = 8
+_DESCRIPTORS_OF_A_STAND_IN = 2
 
 
 class Worker(BaseWorker):
@@ -71,6 +75,7 @@ class Worker(BaseWorker):
         arrivals.register(self.PIPE[0], select.POLLIN)
         due = 0.0
         self.rested = time.monotonic()
+        self.complained = -math.inf
         while self.alive:
             for fd, _ in arrivals.poll(max(due - time.monotonic(), 0) * 1000):
                 if fd in listeners:
@@ -94,15 +99,30 @@ class Worker(BaseWorker):
 
     def accept(self, listener: Any) -> None:
         """Take a connection; where there are too many, the one that has waited longest makes room."""
+        oldest = None
+        if len(self.lobby) >= self.most:
+            oldest = self.lobby.oldest()
+            if oldest is None:
+                self.hold_back("all connections are at a request")
+                return
         try:
-            if len(self.lobby) >= self.most and not self.make_room():
-                raise OSError(errno.EMFILE, "too many connections")
             sock, peer = listener.accept()
         except OSError as error:
-            if error.errno in _NO_ROOM and not self.make_room():
-                self.log.error("cannot accept a connection: %s", error)
-                time.sleep(0.1)
+            if error.errno in _NO_ROOM:
+                oldest = oldest or self.lobby.oldest()
+                if oldest is None:
+                    self.hold_back(str(error))
+                else:
+                    self.lobby.drop(oldest)
+            elif oldest is not None:
+                self.lobby.arm(oldest, again=True)  # another worker was faster
             return
+        if oldest is not None:
+            self.lobby.drop(oldest)
+        self.admit(sock, peer)
+
+    def admit(self, sock: socket.socket, peer: Any) -> None:
+        """Let a new connection in."""
         try:
             here = sock.getsockname()
             sock.setblocking(False)
@@ -115,12 +135,12 @@ class Worker(BaseWorker):
             self.log.debug("connection lost: %s", error)
             sock.close()
 
-    def make_room(self) -> bool:
-        """Close a connection without a request; return whether there was one."""
-        conn = self.lobby.oldest()
-        if conn is not None:
-            self.lobby.drop(conn)
-        return conn is not None
+    def hold_back(self, reason: str) -> None:
+        """Leave new connections to the system's queue, and to other workers, for a moment."""
+        if time.monotonic() - self.complained > _COMPLAINTS:
+            self.log.error("cannot accept a connection: %s", reason)
+            self.complained = time.monotonic()
+        time.sleep(_TICK / 5)
 
     def stop(self) -> None:
         """Let running requests end, for the graceful time-out; kept connections get a moment."""
@@ -153,8 +173,11 @@ class Worker(BaseWorker):
 
 
 def _make_room_for(connections: int, threads: int) -> int:
-    """Raise the limit of descriptors as far as needed and permitted; return how many connections fit."""
-    others = _DESCRIPTORS + _DESCRIPTORS_OF_A_THREAD * threads
+    """Raise the limit of descriptors as far as needed and permitted; return how many connections fit.
+
+    Where it stays low, half of it is for connections.
+    """
+    others = _DESCRIPTORS + _DESCRIPTORS_OF_A_THREAD * threads + _DESCRIPTORS_OF_A_STAND_IN * _STAND_INS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + others
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -162,7 +185,7 @@ def _make_room_for(connections: int, threads: int) -> int:
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        return max(min(connections, soft - others), 1)
+        return max(min(connections, max(soft - others, soft // 2)), 1)
     return connections
 
 
