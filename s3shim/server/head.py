@@ -7,7 +7,7 @@ from the header lines as they were sent, never from the environ, which cannot te
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
@@ -37,14 +37,18 @@ _TRANSFER_ENCODING = re.compile(rb"(?i)\r\ntransfer-encoding:([^\r\n]*)(?=\r\n)"
 _LENGTH = re.compile("[0-9]{1,18}", re.ASCII)
 _MAX_NAMES = 1000  # header names that are kept as text
 
-# The header lines that matter here, by length of their name.
-_KINDS = {
-    4: {"host"},
-    6: {"expect"},
-    10: {"connection"},
-    14: {"content-length", "content_length"},
-    17: {"transfer-encoding", "transfer_encoding"},
-}
+# What decides where the body ends, whether it is invited, and who is asked.
+_FRAMING = frozenset(
+    [
+        "connection",
+        "content-length",
+        "content_length",
+        "expect",
+        "host",
+        "transfer-encoding",
+        "transfer_encoding",
+    ]
+)
 
 
 class Refused(Exception):
@@ -99,11 +103,11 @@ def parse_head(data: bytes) -> Head:
     if line is None:
         raise Refused(400, "not a request line of HTTP/1.1")
     method, target, minor = line.groups()
-    headers = _header_lines(data if method in _METHODS else b"POST" + data[len(method) :])
+    headers, framing = _header_lines(data if method in _METHODS else b"POST" + data[len(method) :])
     if b"#" in target:
         raise Refused(400, "a request target has no fragment")  # RFC 9112, 3.2
     head = Head(method.decode(), target.decode(), "1.1" if minor == b"1" else "1.0", headers)
-    _frame(head)
+    _frame(head, framing)
     return head
 
 
@@ -116,24 +120,27 @@ class _Lines:
         self.on_header = on_header
 
 
-def _header_lines(data: bytes) -> HeaderLines:
+def _header_lines(data: bytes) -> tuple[HeaderLines, HeaderLines]:
+    """Return all header lines, and those that decide about framing with their names in lower case."""
     # A dict takes the lines without a call to Python; it is too short where a name comes twice.
     found: dict[bytes, bytes] = {}
     _feed(_Lines(found.setdefault), data)
     count = data.count(b"\r\n") - 2
     if count > MAX_HEADERS:
         raise Refused(431, "too many header lines")
-    if len(found) == count:
-        return [(_name(name), value.rstrip(b" \t").decode("latin-1")) for name, value in found.items()]
-    return _all_lines(data)
-
-
-def _all_lines(data: bytes) -> HeaderLines:
-    lines: HeaderLines = []
-    _feed(
-        _Lines(lambda name, value: lines.append((_name(name), value.rstrip(b" \t").decode("latin-1")))), data
-    )
-    return lines
+    lines: Iterable[tuple[bytes, bytes]] = found.items()
+    if len(found) != count:
+        lines = several = []
+        _feed(_Lines(lambda name, value: several.append((name, value))), data)
+    headers: HeaderLines = []
+    framing: HeaderLines = []
+    for sent, value in lines:
+        name, kind = _names.get(sent) or _name(sent)
+        text = value.rstrip(b" \t").decode("latin-1")
+        headers.append((name, text))
+        if kind:
+            framing.append((kind, text))
+    return headers, framing
 
 
 def _feed(lines: _Lines, data: bytes) -> None:
@@ -159,40 +166,38 @@ def _too_long(data: bytes) -> Refused:
     return Refused(431, "header section too long")
 
 
-_names: dict[bytes, str] = {}
+_names: dict[bytes, tuple[str, str]] = {}
 
 
-def _name(sent: bytes) -> str:
-    name = _names.get(sent)
-    if name is None:
-        name = sent.decode("latin-1")
-        if len(_names) < _MAX_NAMES:
-            _names[sent] = name
-    return name
+def _name(sent: bytes) -> tuple[str, str]:
+    """Return a header's name as text, and in lower case where it decides about framing, else empty."""
+    name = sent.decode("latin-1")
+    lower = name.lower()
+    found = name, (lower if lower in _FRAMING else "")
+    if len(_names) < _MAX_NAMES:
+        _names[sent] = found
+    return found
 
 
-def _frame(head: Head) -> None:
+def _frame(head: Head, lines: HeaderLines) -> None:
     """Decide where the body ends (RFC 9112, 6.3), and demand one Host (RFC 9112, 3.2)."""
     hosts = 0
     length: str | None = None
     coding: str | None = None
-    for name, value in head.headers:
-        kind = _KINDS.get(len(name))
-        if kind is None or (lower := name.lower()) not in kind:
-            continue
-        if lower == "host":
+    for name, value in lines:
+        if name == "host":
             hosts += 1
-        elif lower == "content-length":
+        elif name == "content-length":
             if length is not None or not _LENGTH.fullmatch(value):
                 raise Refused(400, "Content-Length is not one number")
             length = value
-        elif lower == "transfer-encoding":
+        elif name == "transfer-encoding":
             if coding is not None:
                 raise Refused(400, "more than one Transfer-Encoding")
             coding = value.lower()
-        elif lower == "connection":
+        elif name == "connection":
             _take_connection(head, value)
-        elif lower == "expect":
+        elif name == "expect":
             _take_expectation(head, value)
         else:
             # A proxy that takes it for the real one sees another end of the body.
