@@ -7,17 +7,21 @@ here: a body that ends before its stated length is IncompleteBody and never an o
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from hmac import compare_digest
 from typing import Any
 
 from s3shim import checksums
 from s3shim.errors import Code, S3Error
 from s3shim.model import Digests
-from s3shim.wire.chunked import ChunkedInput, ChunkSigner, Source
+from s3shim.wire.chunked import ChunkedInput, ChunkSigner
 
 MAX_PUT_SIZE = 5 * 1024**3
 
 _EMPTY = b""
+
+Take = Callable[[int], bytes]
+"""Returns 1 to so many bytes, b"" at the end."""
 
 
 class RequestBody:
@@ -33,9 +37,9 @@ class RequestBody:
         "_digests",
         "_frame",
         "_hashers",
-        "_input",
         "_md5",
         "_sha256",
+        "_take",
         "_trailer",
         "chunked",
         "default_algorithm",
@@ -48,7 +52,9 @@ class RequestBody:
     def __init__(
         self, environ: dict[str, Any], content_length: str | None, transfer_encoding: str | None
     ) -> None:
-        self._input = environ["wsgi.input"]
+        source = environ["wsgi.input"]
+        # What has come is better than what was asked for: it is hashed while more arrives.
+        self._take: Take = getattr(source, "read1", getattr(source, "read", _nothing))
         self.chunked = transfer_encoding is not None and bool(environ.get("wsgi.input_terminated"))
         self.length: int | None = None
         if content_length is not None and not self.chunked:
@@ -98,9 +104,9 @@ class RequestBody:
         """
         if self.length is None and not self.chunked:
             raise S3Error(Code.MissingContentLength)
-        source: Source = self._input if self.length is None else _Bounded(self._input, self.length)
+        source = _Bounded(self._take, self.length)
         self._frame = ChunkedInput(source, length, signer, trailing=trailing)
-        self._input = self._frame
+        self._take = self._frame.read
         self.length, self.chunked = length, False
 
     def expect_trailer(self, algorithm: str) -> None:
@@ -170,7 +176,7 @@ class RequestBody:
     def _receive(self, size: int) -> bytes:
         began = time.perf_counter()
         try:
-            return bytes(self._input.read(size))
+            return bytes(self._take(size))
         except S3Error:
             raise
         except TimeoutError:
@@ -219,20 +225,26 @@ class RequestBody:
 
 
 class _Bounded:
-    """The first ``length`` bytes of a server's input, and an error where they end too early."""
+    """The first ``length`` bytes of a server's input, all for None, and an error where they end too early."""
 
-    __slots__ = ("_input", "_left")
+    __slots__ = ("_left", "_take")
 
-    def __init__(self, source: Source, length: int) -> None:
-        self._input = source
+    def __init__(self, take: Take, length: int | None) -> None:
+        self._take = take
         self._left = length
 
     def read(self, size: int) -> bytes:
-        data = self._input.read(min(size, self._left)) if self._left else _EMPTY
+        if self._left is None:
+            return self._take(size)
+        data = self._take(min(size, self._left)) if self._left else _EMPTY
         if self._left and not data:
             raise S3Error(Code.IncompleteBody)
         self._left -= len(data)
         return data
+
+
+def _nothing(size: int) -> bytes:
+    return _EMPTY
 
 
 def too_large(size: int, limit: int) -> S3Error:

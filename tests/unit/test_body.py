@@ -92,6 +92,8 @@ def test_broken_connection_is_an_s3_error(raised, code):
         def read(self, size=-1):
             raise raised
 
+        read1 = read
+
     assert code_of(a_body(stream=Broken())) is code
 
 
