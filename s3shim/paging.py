@@ -18,7 +18,7 @@ from s3shim.model import ListQuery, Page, UploadQuery
 
 T = TypeVar("T")
 
-Seek = Callable[[str], Iterable[tuple[str, Callable[[], T]]]]
+Seek = Callable[[str], Iterable[tuple[str, Callable[[str], T]]]]
 
 _MAC_BYTES = 16
 _LAST = "\U0010ffff"
@@ -57,7 +57,7 @@ def common_prefix(key: str, query: ListQuery) -> str | None:
 def list_page(seek: Seek[T], query: ListQuery) -> Page[T]:
     """Return one page of what ``seek`` finds.
 
-    ``seek(start)`` yields (key, make) for the keys from ``start`` on, in order; ``make()`` gives the
+    ``seek(start)`` yields (key, make) for the keys from ``start`` on, in order; ``make(key)`` gives the
     record and is called only for the keys that are shown. Common prefixes are not walked but jumped
     over, so a page costs its own length and not that of the bucket.
     """
@@ -70,19 +70,20 @@ def list_page(seek: Seek[T], query: ListQuery) -> Page[T]:
         rolled = whole == query.marker and query.marker.startswith(query.prefix)
         start = after_prefix(query.marker) if rolled else successor(query.marker)
     last = ""
-    count = 0
+    left = query.max_keys
+    prefix, rolls_up = query.prefix, bool(query.delimiter)
     while start is not None:
         following: str | None = None
         for key, make in seek(start):
-            if not key.startswith(query.prefix):
+            if not key.startswith(prefix):
                 break
-            if count == query.max_keys:
+            if not left:
                 page.next_marker = last
                 break
-            count += 1
-            group = common_prefix(key, query)
+            left -= 1
+            group = common_prefix(key, query) if rolls_up else None
             if group is None:
-                page.items.append(make())
+                page.items.append(make(key))
                 last = key
                 continue
             page.common_prefixes.append(group)

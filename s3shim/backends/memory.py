@@ -61,7 +61,7 @@ class _Completed:
     info: ObjectInfo
 
 
-def _itself(info: T) -> T:
+def _itself(info: T, _key: str) -> T:
     return info
 
 
@@ -79,11 +79,11 @@ class _Bucket:
         self.uploads: dict[str, _Upload] = {}
         self.completed: dict[str, _Completed] = {}
 
-    def seek(self, start: str) -> Iterator[tuple[str, Callable[[], ObjectInfo]]]:
+    def seek(self, start: str) -> Iterator[tuple[str, Callable[[str], ObjectInfo]]]:
         for key in self.keys[bisect_left(self.keys, start) :]:
             yield key, partial(_itself, self.objects[key][0])
 
-    def seek_upload(self, start: str) -> Iterator[tuple[str, Callable[[], UploadInfo]]]:
+    def seek_upload(self, start: str) -> Iterator[tuple[str, Callable[[str], UploadInfo]]]:
         positions = sorted(self.uploads)
         for position in positions[bisect_left(positions, start) :]:
             yield position, partial(_itself, self.uploads[position].info)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from s3shim import paging
 from s3shim.backends.base import Backend
@@ -44,22 +45,27 @@ class _Listing:
         return "".join(parts)
 
     def entries(self, tag: str, version: str, owned: str) -> str:
-        name = self.name
+        items = self.page.items
+        names = xml.listed_names([info.key for info in items], self.encode)
         return "".join(
-            f"<{tag}><Key>{name(info.key)}</Key>{version}"
-            f"<LastModified>{timestamp(info.last_modified)}</LastModified>"
-            f"<ETag>&quot;{info.etag}&quot;</ETag>{_checksum_elements(info)}<Size>{info.size}</Size>{owned}"
-            f"<StorageClass>STANDARD</StorageClass></{tag}>"
-            for info in self.page.items
+            [
+                f"<{tag}><Key>{name}</Key>{version}"
+                f"<LastModified>{timestamp(info.last_modified)}</LastModified>"
+                f"<ETag>&quot;{info.etag}&quot;</ETag>"
+                f"{_checksum_elements(info.checksum_type, *info.checksums)}<Size>{info.size}</Size>{owned}"
+                f"<StorageClass>STANDARD</StorageClass></{tag}>"
+                for name, info in zip(names, items, strict=True)
+            ]
         )
 
     def prefixes(self) -> str:
         return xml.common_prefixes(self.page.common_prefixes, self.encode)
 
 
-def _checksum_elements(info: ObjectInfo) -> str:
-    algorithms = "".join(f"<ChecksumAlgorithm>{name.upper()}</ChecksumAlgorithm>" for name in info.checksums)
-    return f"{algorithms}<ChecksumType>{info.checksum_type}</ChecksumType>" if algorithms else ""
+@lru_cache(maxsize=256)
+def _checksum_elements(checksum_type: str, *algorithms: str) -> str:
+    named = "".join(f"<ChecksumAlgorithm>{name.upper()}</ChecksumAlgorithm>" for name in algorithms)
+    return f"{named}<ChecksumType>{checksum_type}</ChecksumType>" if named else ""
 
 
 def _list(backend: Backend, request: S3Request, marker: str) -> _Listing:

@@ -10,6 +10,7 @@ import re
 import xml.parsers.expat
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape
@@ -27,6 +28,13 @@ MAX_ELEMENTS = 100_000
 
 # XML 1.0, production [2]: what no document may hold, not even as a character reference.
 ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+
+# By bytes of UTF-8, to look at all names of a page at once: what ``text`` may alter, where the two
+# illegal characters above ASCII begin, and what ``url_encoded`` leaves alone.
+_NOT_TEXT = bytes(set(range(32)) - set(b"\t\n")) + b'&<>"'
+_NONCHARACTERS = b"\xef\xbf"
+_MILLISECONDS = [f".{number:03d}Z" for number in range(1000)]
+_URL_SAFE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/*-._~"
 
 
 def text(value: str) -> str:
@@ -48,19 +56,33 @@ def unfit(names: Iterable[str]) -> bool:
     A listing with such a name says EncodingType url unasked: the document stays well formed and no name
     is altered.
     """
-    return any(ILLEGAL.search(name) for name in names)
+    joined = "".join(names)
+    return not _is_text(joined.encode()) and ILLEGAL.search(joined) is not None
 
 
 def listed_name(value: str, encode: bool) -> str:
     """Return a key or prefix as a listing has it: URL-encoded where ``encode``."""
-    return text(url_encoded(value)) if encode else text(value)
+    return url_encoded(value) if encode else text(value)
 
 
-def common_prefixes(prefixes: Iterable[str], encode: bool) -> str:
+def listed_names(values: list[str], encode: bool) -> list[str]:
+    """Return what ``listed_name`` gives of each; names that stay as they are cost one look at all."""
+    joined = "".join(values).encode()
+    if not joined.translate(None, _URL_SAFE) if encode else _is_text(joined):
+        return values
+    return [listed_name(value, encode) for value in values]
+
+
+def _is_text(utf8: bytes) -> bool:
+    # Whether ``text`` is sure to leave it as it is.
+    return len(utf8.translate(None, _NOT_TEXT)) == len(utf8) and _NONCHARACTERS not in utf8
+
+
+def common_prefixes(prefixes: list[str], encode: bool) -> str:
     """Return the CommonPrefixes elements of a listing."""
     return "".join(
-        f"<CommonPrefixes><Prefix>{listed_name(prefix, encode)}</Prefix></CommonPrefixes>"
-        for prefix in prefixes
+        f"<CommonPrefixes><Prefix>{prefix}</Prefix></CommonPrefixes>"
+        for prefix in listed_names(prefixes, encode)
     )
 
 
@@ -78,7 +100,12 @@ def owner(identity: Identity, element: str = "Owner") -> str:
 def timestamp(milliseconds: int) -> str:
     """Return a time as ISO 8601 with milliseconds, the form of S3's documents."""
     seconds, rest = divmod(milliseconds, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+    return _second(seconds) + _MILLISECONDS[rest]
+
+
+@lru_cache(maxsize=4096)
+def _second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def parse(document: bytes, root: str) -> dict[str, Any]:

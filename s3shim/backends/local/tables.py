@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from functools import partial
 
 import lmdb
 
@@ -160,18 +159,16 @@ class View:
             row = cursor.item() if cursor.set_range(stem) else (b"", b"")
         return row if row[0].startswith(stem) else None
 
-    def seek(self, bucket_id: int, start: str) -> Iterator[tuple[str, Callable[[], ObjectInfo]]]:
+    def seek(self, bucket_id: int, start: str) -> Iterator[tuple[str, Callable[[str], ObjectInfo]]]:
         """Yield the keys from ``start`` on whose newest version is an object; see paging.list_page."""
         previous = b""
         for found, value in self.rows(self.tables.objects, number(bucket_id), seek_key(bucket_id, start)):
-            key = key_of(found)
-            if key == previous:
-                continue
-            previous = key
-            record = unseal(found, value, OBJECT)
-            if not record.delete_marker:
-                name = key.decode()
-                yield name, partial(record.info, name)
+            key = found[8:-9]  # as key_of has it
+            if key != previous:
+                previous = key
+                record = unseal(found, value, OBJECT)
+                if not record.delete_marker:
+                    yield key.decode(), record.info
 
     def layout(self, record: ObjectRecord) -> Layout:
         """Return the layout of an object with parts; raise InternalError where it is damaged."""

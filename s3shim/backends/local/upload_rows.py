@@ -118,15 +118,19 @@ def initiated(view: View, before: int) -> list[bytes]:
     return found
 
 
-def seek(view: View, bucket_id: int, start: str) -> Iterator[tuple[str, Callable[[], UploadInfo]]]:
+def seek(view: View, bucket_id: int, start: str) -> Iterator[tuple[str, Callable[[str], UploadInfo]]]:
     """Yield the positions of a bucket's uploads from ``start`` on; see paging.list_uploads_page."""
     for found, value in view.rows(view.tables.uploads, number(bucket_id), _seek_start(bucket_id, start)):
         record = unseal(found, value, UPLOAD)
-        key = key_of(found).decode()
         upload_id = upload_id_of(int.from_bytes(found[-8:], "big"), record.nonce)
-        position = upload_position(key, upload_id)
+        position = upload_position(key_of(found).decode(), upload_id)
         if position >= start:
-            yield position, partial(record.info, key, upload_id)
+            yield position, partial(_info, record)
+
+
+def _info(record: UploadRecord, position: str) -> UploadInfo:
+    key, _, upload_id = position.partition("\0")
+    return record.info(key, upload_id)
 
 
 def _seek_start(bucket_id: int, start: str) -> bytes:
