@@ -92,10 +92,11 @@ def new(algorithm: str) -> Hasher:
     return hashlib.new(algorithm, usedforsecurity=False)
 
 
-def crc64nvme(data: bytes | memoryview, previous: int = 0) -> int:
-    """Return the CRC-64/NVME of ``data``, continued from ``previous``."""
-    return int(_crc64nvme(data, previous))
+crc64nvme: Callable[..., int] = _crc64nvme
+"""``crc64nvme(data, previous=0)`` is the CRC-64/NVME of any bytes-like ``data``, continued from ``previous``.
 
+No function of ours around it: of 200 bytes the CRC takes 80 ns and each call on the way 40.
+"""
 
 _COMBINE = {"crc32": combine_crc32, "crc32c": combine_crc32c, "crc64nvme": combine_crc64nvme}
 
