@@ -101,18 +101,9 @@ class Index:
         if os.getpid() != self._pid:
             raise RuntimeError("the local store was opened before a fork: call start() in each process")
 
-    @contextmanager
-    def read(self) -> Iterator[View]:
-        """Give a View of one instant. Keep it short: it pins the pages that it may see."""
-        self.guard()
-        view = View(self._begin(), self.tables)
-        try:
-            yield view
-        except lmdb.Error as error:
-            raise self.translate(error) from error
-        finally:
-            view.end()
-            self.gate.leave()
+    def read(self) -> Reading:
+        """Give a View of one instant, in a with statement. Keep it short: it pins the pages that it sees."""
+        return Reading(self)
 
     @contextmanager
     def write(self) -> Iterator[lmdb.Transaction[bytes]]:
@@ -121,7 +112,7 @@ class Index:
         MapFullError is for the caller, who may ``grow``; other errors are translated.
         """
         at = mark_of_now()
-        txn = self._begin(at)
+        txn = self.begin(at)
         try:
             try:
                 self._marks.hold(at)
@@ -141,8 +132,8 @@ class Index:
         finally:
             self._leave(at)
 
-    def _begin(self, at: int = 0) -> lmdb.Transaction[bytes]:
-        # A transaction that reads, or one that writes under the mark ``at``.
+    def begin(self, at: int = 0) -> lmdb.Transaction[bytes]:
+        """Begin a transaction that reads, or one that writes under the mark ``at``, within the gate."""
         while True:
             self.gate.enter()
             env = self.env
@@ -284,6 +275,30 @@ class Index:
             self.env.close()
         self._watchdog.close()
         self._marks.close()
+
+
+class Reading:
+    """A read transaction around a with statement; no generator, which would cost half as much again."""
+
+    __slots__ = ("_index", "_view")
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    def __enter__(self) -> View:
+        index = self._index
+        index.guard()
+        self._view = view = View(index.begin(), index.tables)
+        return view
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        index = self._index
+        try:
+            if isinstance(error, lmdb.Error):
+                raise index.translate(error) from error
+        finally:
+            self._view.end()
+            index.gate.leave()
 
 
 def _code(error: lmdb.Error) -> int:
