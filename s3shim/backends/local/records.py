@@ -23,13 +23,15 @@ FILE = 1
 # A reader opens up to so many extents at once; of an object with more it opens one after the other.
 AT_ONCE = 2
 
+KEY = slice(8, -9)  # where the object key stands in an LMDB key, as UTF-8
+
 _CRC = 8
 _LARGEST = (1 << 64) - 1
 
 _log = logging.getLogger(__name__)
 
 
-class BucketRecord(msgspec.Struct, array_like=True):
+class BucketRecord(msgspec.Struct, array_like=True, frozen=True):
     """A bucket. ``id`` is never used again, so that a bucket made anew has none of the old one's keys."""
 
     id: int
@@ -226,7 +228,7 @@ def sequence_of(lmdb_key: bytes) -> int:
 
 def key_of(lmdb_key: bytes) -> bytes:
     """Return the object key in an LMDB key, as UTF-8."""
-    return lmdb_key[8:-9]
+    return lmdb_key[KEY]
 
 
 def seek_key(bucket_id: int, start: str) -> bytes:

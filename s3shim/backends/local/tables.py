@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import lru_cache
 
 import lmdb
 
@@ -29,6 +30,7 @@ from s3shim.backends.local.records import (
     DOCUMENT,
     FILE,
     INLINE,
+    KEY,
     LAYOUT,
     OBJECT,
     TEXT,
@@ -38,7 +40,6 @@ from s3shim.backends.local.records import (
     Layout,
     ObjectRecord,
     damaged,
-    key_of,
     key_stem,
     number,
     seal,
@@ -124,7 +125,7 @@ class View:
         value = self.txn.get(key, db=self.tables.buckets) if 0 < len(key) <= _LONGEST_NAME else None
         if value is None:
             raise S3Error(Code.NoSuchBucket, BucketName=name)
-        return unseal(key, value, BUCKET)
+        return _bucket(key, value)
 
     def buckets(self) -> list[BucketInfo]:
         """Return all buckets in byte order."""
@@ -155,15 +156,17 @@ class View:
 
     def _newest(self, bucket_id: int, key: str) -> tuple[bytes, bytes] | None:
         stem = key_stem(bucket_id, key)
-        with self.txn.cursor(self.tables.objects) as cursor:
-            row = cursor.item() if cursor.set_range(stem) else (b"", b"")
-        return row if row[0].startswith(stem) else None
+        cursor = self.txn.cursor(self.tables.objects)
+        found = cursor.set_range(stem) and cursor.key().startswith(stem)
+        row = cursor.item() if found else None
+        cursor.close()
+        return row
 
     def seek(self, bucket_id: int, start: str) -> Iterator[tuple[str, Callable[[str], ObjectInfo]]]:
         """Yield the keys from ``start`` on whose newest version is an object; see paging.list_page."""
         previous = b""
         for found, value in self.rows(self.tables.objects, number(bucket_id), seek_key(bucket_id, start)):
-            key = found[8:-9]  # as key_of has it
+            key = found[KEY]
             if key != previous:
                 previous = key
                 record = unseal(found, value, OBJECT)
@@ -386,6 +389,13 @@ class Edit(View):
             self.delete(key, self.tables.documents)
         else:
             self.put(key, seal(key, document), self.tables.documents)
+
+
+@lru_cache(maxsize=1024)
+def _bucket(key: bytes, value: bytes) -> BucketRecord:
+    # Each request reads its bucket's row, twice or more. The same bytes again need not be verified again:
+    # what is remembered is what they mean, never that they are there.
+    return unseal(key, value, BUCKET)
 
 
 def is_inline(extent_id: bytes) -> bool:
