@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import ExitStack
+from typing import Protocol
 
 from s3shim.backends.local.files import BlobFile, Files
 from s3shim.backends.local.index import Index
 from s3shim.backends.local.readers import ReaderLock
 from s3shim.backends.local.records import INLINE, Extent, damaged
 from s3shim.backends.local.tables import View
+from s3shim.model import Chunks, chunks_of
 
 Piece = tuple[Extent, int, int]
 _Source = tuple[bytes | BlobFile, int, int]
+
+
+class _Closed(Protocol):
+    def close(self) -> None: ...
 
 
 def pieces_of(extents: list[Extent], start: int, length: int) -> list[Piece]:
@@ -34,9 +39,11 @@ def pieces_of(extents: list[Extent], start: int, length: int) -> list[Piece]:
 
 
 class ExtentChunks:
-    """The bytes of sources, in order; see model.Chunks. ``held`` is closed with it."""
+    """The bytes of sources, in order; see model.Chunks. What is ``held`` is closed with it."""
 
-    def __init__(self, sources: Iterable[_Source], held: ExitStack) -> None:
+    __slots__ = ("_chunks", "_first", "_held")
+
+    def __init__(self, sources: Iterable[_Source], held: list[_Closed]) -> None:
         self._held = held
         self._first: bytes | None = None
         self._chunks = self._walk(sources)
@@ -56,7 +63,7 @@ class ExtentChunks:
         try:
             for source, first, last in sources:
                 if isinstance(source, bytes):
-                    yield source if last - first == len(source) else source[first:last]
+                    yield source[first:last]
                 else:
                     yield from source.blocks(first, last)
                     source.close()
@@ -65,33 +72,38 @@ class ExtentChunks:
 
     def close(self) -> None:
         """Close what is open."""
-        self._held.close()
+        while self._held:
+            self._held.pop().close()
 
 
-def open_at_once(view: View, files: Files, pieces: list[Piece]) -> ExtentChunks:
+def open_at_once(view: View, files: Files, pieces: list[Piece]) -> Chunks:
     """Open all pieces within the transaction that gave the record: nothing that follows disturbs them.
 
-    FileNotFoundError where a file is gone.
+    FileNotFoundError where a file is gone. Inline bytes are verified at once, files by ExtentChunks.
     """
-    with ExitStack() as opened:
-        sources: list[_Source] = []
+    sources: list[_Source] = []
+    held: list[_Closed] = []
+    try:
         for extent, first, last in pieces:
             if extent.kind == INLINE:
                 sources.append((view.inline_bytes(extent), first, last))
             else:
                 file = files.open(extent)
-                opened.callback(file.close)
+                held.append(file)
                 sources.append((file, first, last))
-        return ExtentChunks(sources, opened.pop_all())
+    except BaseException:
+        for one in held:
+            one.close()
+        raise
+    if not held:
+        return chunks_of([data[first:last] for data, first, last in sources if isinstance(data, bytes)])
+    return ExtentChunks(sources, held)
 
 
 def open_in_turn(index: Index, files: Files, pieces: list[Piece], lock: ReaderLock) -> ExtentChunks:
     """Open each piece when it is read; ``lock``, closed at the end, keeps them from being unlinked."""
-    held = ExitStack()
-    held.callback(lock.close)
     sources = _in_turn(index, files, pieces)
-    held.callback(sources.close)
-    return ExtentChunks(sources, held)
+    return ExtentChunks(sources, [lock, sources])
 
 
 def _in_turn(index: Index, files: Files, pieces: list[Piece]) -> Generator[_Source, None, None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from s3shim.backends.local.chunks import open_at_once, open_in_turn, pieces_of
+from s3shim.backends.local.chunks import ExtentChunks, open_at_once, open_in_turn, pieces_of
 from s3shim.backends.local.records import AT_ONCE, ObjectRecord, damaged
 from s3shim.backends.local.store import Store
 from s3shim.backends.local.tables import View
@@ -71,7 +71,8 @@ def get_object(
                     continue
                 else:
                     chunks, lock = open_in_turn(store.index, store.files, pieces, lock), None
-            chunks.prefetch()
+            if isinstance(chunks, ExtentChunks):
+                chunks.prefetch()
             return ObjectStream(info, start, length, chunks)
     finally:
         if lock is not None:
