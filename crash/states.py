@@ -214,7 +214,7 @@ class _States:
         for _ in range(rounds):
             path = self._random.choice(self._paths)
             for number in ON_OPEN:
-                failing = _failing("open", number, lambda first, path=path: first == path)
+                failing = _failing("open", number, lambda first, path=path: str(first) == str(path))
                 self._look(failing, [path], f"not opened: {os.strerror(number)}", reader, log)
             inode = path.stat().st_ino
             failing = _failing("pread", errno.EIO, lambda fd, inode=inode: os.fstat(fd).st_ino == inode)

@@ -274,3 +274,27 @@ def test_short_writes_are_continued(backend, monkeypatch):
     monkeypatch.setattr(os, "write", lambda fd, data: original(fd, bytes(data)[:1000]))
     put(backend, "key", DATA)
     assert get(backend, "key") == DATA
+
+
+# -- reading -------------------------------------------------------------------------------------
+
+
+def test_a_read_does_not_write_the_time_of_access(backend, tmp_path):
+    put(backend, "key", DATA)
+    (path,) = files_of(tmp_path)
+    os.utime(path, ns=(1, 10**18))  # so old that relatime would write it at the first read
+    assert get(backend, "key") == DATA
+    assert path.stat().st_atime_ns == 1
+
+
+def test_a_file_of_another_owner_can_be_read(backend, monkeypatch):
+    put(backend, "key", DATA)
+    original = os.open
+
+    def refuse(path, flags, *args, **kwargs):
+        if flags & os.O_NOATIME:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        return original(path, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert get(backend, "key") == DATA

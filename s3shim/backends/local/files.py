@@ -52,7 +52,7 @@ _log = logging.getLogger(__name__)
 class _NewFile:
     """A file without its name yet; without a file system that can do that, one with another name."""
 
-    def __init__(self, shard: Path, extent_id: bytes) -> None:
+    def __init__(self, shard: str, extent_id: bytes) -> None:
         self.name = extent_id.hex()
         self._temporary: str | None = None
         self.directory = os.open(shard, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -141,7 +141,7 @@ class Files:
     """The files of a store, written as its ``breaker`` and the ``space`` that is left allow."""
 
     def __init__(self, root: Path, block_size: int, space: Space, breaker: Breaker) -> None:
-        self._root = root
+        self._directories = [f"{shard_path(root, number)}/" for number in range(256)]
         self._block_size = block_size
         self._space = space
         self._breaker = breaker
@@ -154,7 +154,7 @@ class Files:
         """
         extent_id = os.urandom(16)
         try:
-            file = self._with_room(lambda: _NewFile(shard_path(self._root, extent_id[0]), extent_id))
+            file = self._with_room(lambda: _NewFile(self._directories[extent_id[0]], extent_id))
             try:
                 if body.length is not None:
                     self._allocate(file.fd, body.length)
@@ -175,11 +175,17 @@ class Files:
         """Open a file for reading.
 
         FileNotFoundError where it is gone; InternalError where its name does not lead to a file. Without
-        O_NONBLOCK the opening of a FIFO would wait.
+        O_NONBLOCK the opening of a FIFO would wait; without O_NOATIME, which is for the owner only, the
+        first read of a file after its writing would write its inode.
         """
+        path = self._path(extent.id)
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            return BlobFile(os.open(self._path(extent.id), flags), extent)
+            try:
+                fd = os.open(path, flags | os.O_NOATIME)
+            except PermissionError:
+                fd = os.open(path, flags)
+            return BlobFile(fd, extent)
         except OSError as error:
             if error.errno in _UNREADABLE:
                 raise damaged("file %s: %s", extent.id.hex(), error.strerror) from error
@@ -190,8 +196,8 @@ class Files:
         with suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
             os.unlink(self._path(extent_id))
 
-    def _path(self, extent_id: bytes) -> Path:
-        return shard_path(self._root, extent_id[0]) / extent_id.hex()
+    def _path(self, extent_id: bytes) -> str:
+        return self._directories[extent_id[0]] + extent_id.hex()
 
     def _publish(self, file: _NewFile) -> None:
         with self._breaker.turn():
