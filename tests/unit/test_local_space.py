@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from s3shim.backends.local.space import REMEMBERED, ROOMY
 from s3shim.conditions import NO_CONDITIONS
 from s3shim.copying import Copy
 from s3shim.errors import Code
@@ -151,3 +152,24 @@ def test_without_inodes_unused_files_go_at_once(backend, disk, tmp_path):
     disk.inodes = 0
     assert backend.store.reclaim() == 1
     assert len(files_of(tmp_path)) == 1
+
+
+def test_the_index_remembers_a_roomy_disk_for_a_moment_and_files_never(backend, disk, monkeypatch):
+    clock = SimpleNamespace(now=1000.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr("s3shim.backends.local.space.time", clock)
+    disk.size, disk.free = 20_000 * MIB, 64 * MIB + ROOMY
+    put(backend, "not roomy", b"small")
+    disk.free = 0
+    assert code_of(put, backend, "new", b"small") is Code.InsufficientStorage
+    disk.free = 65 * MIB + ROOMY
+    put(backend, "roomy", b"small")
+    disk.free = 0
+    clock.now += REMEMBERED * 0.9
+    put(backend, "remembered", b"small")
+    clock.now += REMEMBERED * 0.2
+    assert code_of(put, backend, "new", b"small") is Code.InsufficientStorage
+    disk.free = 65 * MIB + ROOMY
+    put(backend, "roomy", b"small")
+    disk.free = 0
+    assert code_of(put, backend, "new", DATA) is Code.InsufficientStorage
+    assert code_of(put, backend, "new", b"small") is Code.InsufficientStorage

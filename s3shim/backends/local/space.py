@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
@@ -10,6 +11,8 @@ from threading import Lock
 from s3shim.errors import Code, S3Error, error_of
 
 RESERVED_SHARE = 20  # the reserve is at most one part in so many of the file system
+ROOMY = 1 << 30  # with so many bytes beyond the reserve, what goes into the index is not looked at each time
+REMEMBERED = 0.05  # seconds
 
 
 class Space:
@@ -19,6 +22,10 @@ class Space:
     space: these need pages of the index before they give any back. The index's file never shrinks, so what
     goes into the index may also take its own free pages, ``free_pages()`` in bytes. ``make_room`` is to free
     what can go.
+
+    A change of the index is let through on a look that is up to REMEMBERED seconds old, where that found the
+    disk ROOMY: in that time it takes a few megabytes of a reserve of 64 at worst, whatever others took
+    meanwhile. A file can take gigabytes at once, so for one the disk is always looked at.
     """
 
     def __init__(self, path: Path, reserve: int, free_pages: Callable[[], int]) -> None:
@@ -26,6 +33,7 @@ class Space:
         self._reserve = reserve
         self._free_pages = free_pages
         self._lock = Lock()
+        self._roomy_until = 0.0
         self.make_room: Callable[[], object] = lambda: None
 
     def room(self) -> int:
@@ -66,7 +74,12 @@ class Space:
         raise S3Error(Code.InsufficientStorage)
 
     def _fits(self, size: int, in_index: bool) -> bool:
-        if self.room() > size:
+        now = time.monotonic()
+        if in_index and now < self._roomy_until:
+            return True
+        room = self.room()
+        self._roomy_until = now + REMEMBERED if room > ROOMY else 0.0
+        if room > size:
             return True
         return in_index and self._free_pages() - self._kept(os.statvfs(self._path)) > size
 
