@@ -12,7 +12,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import ceil
 from threading import Lock
 
@@ -22,6 +22,8 @@ from s3shim.errors import Code, S3Error
 LIMIT, WINDOW = 3, 60.0  # so many failed syncs in so many seconds stop the writing
 PAUSE = 60.0  # seconds without a failure before a write is tried
 READ_ONLY_PAUSE = 5.0  # the same where the file system is read-only: to try costs nothing then
+
+_FREE = nullcontext()
 
 _log = logging.getLogger(__name__)
 
@@ -49,12 +51,15 @@ class Breaker:
             if left > 0 or self._probing:
                 raise S3Error(Code.ServiceUnavailable, headers={"Retry-After": str(max(ceil(left), 1))})
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
+    def turn(self) -> AbstractContextManager[None]:
         """Give a write its turn; only one at a time has it while the breaker is tripped.
 
         Raises ServiceUnavailable where there is none.
         """
+        return self._probe() if self._tripped else _FREE
+
+    @contextmanager
+    def _probe(self) -> Iterator[None]:
         probe = False
         if self._tripped:
             with self._lock:
