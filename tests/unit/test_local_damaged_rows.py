@@ -5,7 +5,7 @@ import pytest
 from s3shim.backends.local import sweep
 from s3shim.conditions import NO_CONDITIONS
 from s3shim.errors import Code
-from s3shim.model import ListQuery, UploadQuery
+from s3shim.model import BucketInfo, ListQuery, UploadQuery
 from tests.contract.bodies import code_of, get, put
 from tests.contract.uploads import begin, complete, part_numbers, put_parts, upload
 from tests.unit.audit import entries
@@ -188,3 +188,24 @@ def test_rows_out_of_order_are_damage(backend, keys, monkeypatch):
             "Transaction", (), {"cursor": lambda self, table: Astray(keys), "abort": transaction.abort}
         )()
         assert code_of(lambda: list(rows(None, b"", b"b"))) is Code.InternalError
+
+
+@pytest.mark.parametrize(
+    "value", [lambda value: value[:-1] + b"?", lambda value: value[:3], lambda value: b""]
+)
+def test_a_bucket_that_was_read_and_is_damaged_then_is_not_remembered(backend, value):
+    put(backend, "key", b"small")
+    assert backend.head_bucket("bucket").owner == "main"
+    damage(backend, "buckets", value=value)
+    assert code_of(backend.head_bucket, "bucket") is Code.InternalError
+    assert code_of(get, backend, "key") is Code.InternalError
+
+
+def test_a_bucket_made_anew_is_another(backend):
+    put(backend, "key", b"small")
+    backend.delete_object(KEY, NO_CONDITIONS)
+    backend.delete_bucket("bucket")
+    assert code_of(backend.head_bucket, "bucket") is Code.NoSuchBucket
+    backend.create_bucket(BucketInfo("bucket", "other", 2))
+    assert backend.head_bucket("bucket") == BucketInfo("bucket", "other", 2)
+    assert code_of(get, backend, "key") is Code.NoSuchKey

@@ -28,6 +28,25 @@ def test_url_encoding_is_plain_ascii_and_comes_back(value):
     assert unquote(encoded) == unquote_plus(encoded) == value
 
 
+names = st.lists(
+    st.text(
+        alphabet=st.sampled_from("ab/*-._~ +%&<>\"'\r\n\t\x00\x1f\x7f\x85é\uffe5\ufffd\ufffe\uffff\U0001f600")
+    )
+)
+
+
+@given(names, st.booleans())
+def test_names_of_a_page_are_written_as_each_by_itself(values, encode):
+    assert xml.listed_names(values, encode) == [
+        xml.text(xml.url_encoded(v)) if encode else xml.text(v) for v in values
+    ]
+
+
+@given(names)
+def test_a_page_is_unfit_where_a_name_is(values):
+    assert xml.unfit(values) == any(xml.ILLEGAL.search(value) is not None for value in values)
+
+
 def test_timestamp_has_milliseconds():
     assert xml.timestamp(0) == "1970-01-01T00:00:00.000Z"
     assert xml.timestamp(1_700_000_000_007) == "2023-11-14T22:13:20.007Z"
