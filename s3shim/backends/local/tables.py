@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from functools import lru_cache
 
 import lmdb
 
@@ -46,6 +45,7 @@ from s3shim.backends.local.records import (
     seek_key,
     sequence_of,
     unseal,
+    unseal_bucket,
     version_key,
 )
 from s3shim.checksums import crc64nvme
@@ -125,7 +125,7 @@ class View:
         value = self.txn.get(key, db=self.tables.buckets) if 0 < len(key) <= _LONGEST_NAME else None
         if value is None:
             raise S3Error(Code.NoSuchBucket, BucketName=name)
-        return _bucket(key, value)
+        return unseal_bucket(key, value)
 
     def buckets(self) -> list[BucketInfo]:
         """Return all buckets in byte order."""
@@ -389,13 +389,6 @@ class Edit(View):
             self.delete(key, self.tables.documents)
         else:
             self.put(key, seal(key, document), self.tables.documents)
-
-
-@lru_cache(maxsize=1024)
-def _bucket(key: bytes, value: bytes) -> BucketRecord:
-    # Each request reads its bucket's row, twice or more. The same bytes again need not be verified again:
-    # what is remembered is what they mean, never that they are there.
-    return unseal(key, value, BUCKET)
 
 
 def is_inline(extent_id: bytes) -> bool:
