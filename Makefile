@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INPUTS := setup.cfg pyproject.toml s3shim/__init__.py
 
-.PHONY: serve test check crash conformance model docs clean
+.PHONY: serve test check crash conformance bench model docs clean
 
 serve: .venv/serve.stamp
 	@exec $(BIN)/s3shim serve $(if $(LISTEN),--listen "$(LISTEN)") $(if $(DATA),--data "$(DATA)")
@@ -28,6 +28,12 @@ crash: .venv/test.stamp
 conformance: .venv/conformance.stamp
 	$(BIN)/python -m conformance $(if $(SUITE),--only $(SUITE)) $(if $(CASE),--case "$(CASE)") \
 		$(if $(S3TESTS),--s3-tests "$(S3TESTS)") $(if $(SIZE),--size $(SIZE)) $(if $(UPDATE),--update)
+
+# Needs Go; measures s3shim and the peers that are found on PATH: see docs/performance.md.
+bench: .venv/test.stamp
+	cd bench/load && go vet . && go test .
+	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(ENDPOINT),--endpoint "$(ENDPOINT)") \
+		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(WORK),--work "$(WORK)")
 
 model: .venv/test.stamp
 	$(BIN)/python conformance/model/extract.py > s3shim/data/operations.json.new

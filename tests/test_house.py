@@ -14,7 +14,7 @@ from s3shim import config, routes
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "s3shim"
-FILES = sorted(path for name in ("s3shim", "tests", "crash") for path in (ROOT / name).rglob("*.py"))
+FILES = sorted(path for name in ("s3shim", "tests", "crash", "bench") for path in (ROOT / name).rglob("*.py"))
 MODULES = [path for path in FILES if PACKAGE in path.parents]
 
 MAX_FILE = 400

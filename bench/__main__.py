@@ -1,0 +1,107 @@
+"""``python -m bench``: the same work on s3shim and on the peers that are found on PATH."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench import client, machine, report
+from bench.results import Results
+from bench.rounds import Entrant, Run
+from bench.servers import OURS, RECIPES, Recipe
+from bench.servers.place import Running
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build"
+
+
+def main() -> int:
+    """Return 0 where every server did all its work without an error, else 1."""
+    arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    BUILD.mkdir(exist_ok=True)
+    program = BUILD / "load"
+    try:
+        client.build(ROOT / "bench" / "load", program)
+    except client.LoadFailed as failed:
+        print(f"bench: {failed}", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.work or BUILD) as work:
+        results = _compare(arguments, program, Path(work))
+    print(report.terminal(results))
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    results.write(arguments.out)
+    print(f"written to {arguments.out}")
+    return 1 if results.failures or any(sample.errors for sample in results.samples) else 0
+
+
+def _compare(arguments: argparse.Namespace, program: Path, work: Path) -> Results:
+    date = time.strftime("%Y-%m-%d", time.gmtime())
+    results = Results(date, machine.describe(), arguments.rounds)
+    bucket = f"bench-{secrets.token_hex(4)}"
+    run = Run(program, work, results, bucket, arguments.scale, lambda text: print(text, flush=True))
+    entrants = []
+    for recipe in _recipes(arguments.only):
+        results.versions[recipe.name] = _version(recipe)
+        results.notes[recipe.name] = recipe.note
+        entrants.append(Entrant(recipe.name, recipe.start))
+    if arguments.endpoint:
+        entrants.append(_remote(arguments.endpoint))
+    run.rounds(entrants)
+    return results
+
+
+def _recipes(only: list[str] | None) -> list[Recipe]:
+    if only is not None:
+        missing = [name for name in only if not RECIPES[name].found]
+        if missing:
+            sys.exit(f"bench: not on PATH: {', '.join(missing)}")
+        return [RECIPES[name] for name in only]
+    return [recipe for recipe in RECIPES.values() if recipe.found]
+
+
+def _remote(endpoint: str) -> Entrant:
+    keys = [os.environ.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
+    if not all(keys):
+        sys.exit("bench: the endpoint needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    running = Running(endpoint.rstrip("/"), keys[0], keys[1], (), Path())
+    return Entrant("endpoint", lambda _: running, lives_on=True)
+
+
+def _version(recipe: Recipe) -> str:
+    """Return what a server says of its version; a Go program that says nothing, its commit."""
+    if recipe.name == OURS:
+        command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "?"
+    if recipe.version:
+        done = subprocess.run(recipe.version, capture_output=True, text=True, check=False)
+        found = re.search(r"\S*\d+\.\d+\S*", done.stdout + done.stderr)
+        return found[0] if found else "?"
+    program = shutil.which(recipe.programs[0])
+    done = subprocess.run(["go", "version", "-m", str(program)], capture_output=True, text=True, check=False)
+    found = re.search(r"vcs\.revision=([0-9a-f]{10})", done.stdout)
+    return found[1] if found else "?"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=RECIPES, help="servers (default: all on PATH)")
+    parser.add_argument("--endpoint", default="", help="a further S3 server, by its URL")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--scale", type=float, default=1.0, help="times the operations of the rows that read")
+    parser.add_argument("--work", type=Path, help="directory for the servers' data (default: build)")
+    parser.add_argument("--out", type=Path, default=BUILD / "bench.json", help="where the JSON goes")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
