@@ -14,11 +14,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import client, machine, report
+from botocore.exceptions import BotoCoreError, ClientError
+
+from bench import client, counters, machine, report
 from bench.results import Results
 from bench.rounds import Entrant, Run
 from bench.servers import OURS, RECIPES, Recipe
-from bench.servers.place import Running
+from bench.servers.place import Running, ServerFailed
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
@@ -57,7 +59,21 @@ def _compare(arguments: argparse.Namespace, program: Path, work: Path) -> Result
     if arguments.endpoint:
         entrants.append(_remote(arguments.endpoint))
     run.rounds(entrants)
+    for entrant in entrants:
+        if not entrant.lives_on and entrant.name not in results.failures:
+            _look_closer(entrant, program, work, results)
     return results
+
+
+def _look_closer(entrant: Entrant, program: Path, work: Path, results: Results) -> None:
+    """Count system calls where strace is there, and read a damaged object."""
+    print(f"counting      {entrant.name}", flush=True)
+    try:
+        if counters.can_count():
+            results.calls[entrant.name] = counters.count_calls(entrant, program, work / "counted")
+        results.damaged[entrant.name] = counters.damage(entrant, program, work / "damaged")
+    except (ServerFailed, client.LoadFailed, RuntimeError, BotoCoreError, ClientError) as failed:
+        print(f"{entrant.name} could not be looked at: {failed}", flush=True)
 
 
 def _recipes(only: list[str] | None) -> list[Recipe]:

@@ -43,10 +43,11 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """System calls per operation: all of them, and those that wait for the disk."""
+    """System calls per operation: all of them, those that wait for the disk, and each by its name."""
 
     every: float
     syncs: float
+    names: dict[str, float]
 
 
 @dataclass(slots=True)
