@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INPUTS := setup.cfg pyproject.toml s3shim/__init__.py
 
-.PHONY: serve test check crash conformance bench model docs clean
+.PHONY: serve test check crash conformance bench gate model docs clean
 
 serve: .venv/serve.stamp
 	@exec $(BIN)/s3shim serve $(if $(LISTEN),--listen "$(LISTEN)") $(if $(DATA),--data "$(DATA)")
@@ -34,6 +34,10 @@ bench: .venv/test.stamp
 	cd bench/load && go vet . && go test .
 	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(ENDPOINT),--endpoint "$(ENDPOINT)") \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(WORK),--work "$(WORK)")
+
+# Is part of make test too; UPDATE=1 makes what is measured the bounds.
+gate: .venv/test.stamp
+	$(BIN)/python -m bench.gate $(if $(UPDATE),--update)
 
 model: .venv/test.stamp
 	$(BIN)/python conformance/model/extract.py > s3shim/data/operations.json.new

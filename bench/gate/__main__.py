@@ -1,0 +1,46 @@
+"""``python -m bench.gate``: measure, and compare with the bounds."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.gate import measure
+from bench.gate.paths import Service
+
+# What the kernel does for a real disk is charged to the process, and differs from run to run by half.
+_MEMORY = "/dev/shm"
+
+
+def main() -> int:
+    """Return 0 where every row is within its bound, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m bench.gate", description=__doc__)
+    parser.add_argument("--update", action="store_true", help="make what is measured the bounds")
+    parser.add_argument(
+        "--times", type=int, default=1, help="go through the application so often: the gate must complain"
+    )
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(
+        prefix="gate-", dir=_MEMORY if os.path.isdir(_MEMORY) else None
+    ) as directory:
+        service = Service(Path(directory), arguments.times)
+        try:
+            measured = measure.quotients(service)
+        finally:
+            service.backend.close()
+    for name, found in measured.items():
+        print(f"{name}: {found:.2f} units of the reference")
+    if arguments.update:
+        measure.update(measured)
+        return 0
+    lines = measure.complaints(measured)
+    for line in lines:
+        print(f"SLOWER {line}")
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
