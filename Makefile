@@ -29,11 +29,11 @@ conformance: .venv/conformance.stamp
 	$(BIN)/python -m conformance $(if $(SUITE),--only $(SUITE)) $(if $(CASE),--case "$(CASE)") \
 		$(if $(S3TESTS),--s3-tests "$(S3TESTS)") $(if $(SIZE),--size $(SIZE)) $(if $(UPDATE),--update)
 
-# Needs Go; measures s3shim and the peers that are found on PATH: see docs/performance.md.
+# Needs Go; measures s3shim and the peers that are found on PATH, with GROWTH=1 how costs grow: see docs/performance.md.
 bench: .venv/test.stamp
 	cd bench/load && go vet . && go test .
-	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(ENDPOINT),--endpoint "$(ENDPOINT)") \
-		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(WORK),--work "$(WORK)")
+	$(BIN)/python -m bench$(if $(GROWTH),.growth) $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(ENDPOINT),--endpoint "$(ENDPOINT)") $(if $(WORK),--work "$(WORK)") $(if $(DOCS),--docs)
 
 # Is part of make test too; UPDATE=1 makes what is measured the bounds.
 gate: .venv/test.stamp

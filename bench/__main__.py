@@ -10,39 +10,36 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from bench import client, counters, machine, report
+from bench import counters, document, machine, report, tree
+from bench.client import LoadFailed
+from bench.plots.bars import bars
 from bench.results import Results
 from bench.rounds import Entrant, Run
 from bench.servers import OURS, RECIPES, Recipe
 from bench.servers.place import Running, ServerFailed
-
-ROOT = Path(__file__).resolve().parents[1]
-BUILD = ROOT / "build"
 
 
 def main() -> int:
     """Return 0 where every server did all its work without an error, else 1."""
     arguments = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    BUILD.mkdir(exist_ok=True)
-    program = BUILD / "load"
     try:
-        client.build(ROOT / "bench" / "load", program)
-    except client.LoadFailed as failed:
+        with tree.workplace(arguments.work) as (program, work):
+            results = _compare(arguments, program, work)
+    except LoadFailed as failed:
         print(f"bench: {failed}", file=sys.stderr)
         return 1
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.work or BUILD) as work:
-        results = _compare(arguments, program, Path(work))
     print(report.terminal(results))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     results.write(arguments.out)
     print(f"written to {arguments.out}")
+    if arguments.docs:
+        document.write("comparison", report.markdown(results), plots(results))
     return 1 if results.failures or any(sample.errors for sample in results.samples) else 0
 
 
@@ -72,8 +69,13 @@ def _look_closer(entrant: Entrant, program: Path, work: Path, results: Results) 
         if counters.can_count():
             results.calls[entrant.name] = counters.count_calls(entrant, program, work / "counted")
         results.damaged[entrant.name] = counters.damage(entrant, program, work / "damaged")
-    except (ServerFailed, client.LoadFailed, RuntimeError, BotoCoreError, ClientError) as failed:
+    except (ServerFailed, LoadFailed, RuntimeError, BotoCoreError, ClientError) as failed:
         print(f"{entrant.name} could not be looked at: {failed}", flush=True)
+
+
+def plots(results: Results) -> list[tuple[str, str]]:
+    """Return the plots of the page, by name and source."""
+    return [(name, bars(results, figure, title)) for name, figure, title in report.PLOTS]
 
 
 def _recipes(only: list[str] | None) -> list[Recipe]:
@@ -96,8 +98,7 @@ def _remote(endpoint: str) -> Entrant:
 def _version(recipe: Recipe) -> str:
     """Return what a server says of its version; a Go program that says nothing, its commit."""
     if recipe.name == OURS:
-        command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "?"
+        return tree.version()
     if recipe.version:
         done = subprocess.run(recipe.version, capture_output=True, text=True, check=False)
         found = re.search(r"\S*\d+\.\d+\S*", done.stdout + done.stderr)
@@ -115,7 +116,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="times the operations of the rows that read")
     parser.add_argument("--work", type=Path, help="directory for the servers' data (default: build)")
-    parser.add_argument("--out", type=Path, default=BUILD / "bench.json", help="where the JSON goes")
+    parser.add_argument("--out", type=Path, default=tree.BUILD / "bench.json", help="where the JSON goes")
+    parser.add_argument("--docs", action="store_true", help="write docs/performance.md and its plots")
     return parser.parse_args()
 
 

@@ -32,6 +32,7 @@ class Work:
     keys: int = 0
     stride: int = 1
     prefix: str = "o/"
+    suffix: str = ""
     length: int = 1 << 20
     seconds: float = 60.0
     payload: str = "signed"

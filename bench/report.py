@@ -64,6 +64,7 @@ def markdown(results: Results) -> str:
     """Return the generated part of the page."""
     servers = results.servers
     parts = [_facts(results), _contestants(results)]
+    parts += [f"![{title}](performance/{name}.svg)" for name, _, title in PLOTS]
     for title, figure in _FIGURES:
         cells = [[_md(results.spread(server, row.name, figure)) for server in servers] for row in MEASURED]
         parts.append(f"### {title}\n\n" + _table(["", *servers], [row.title for row in MEASURED], cells))
@@ -84,6 +85,14 @@ def markdown(results: Results) -> str:
     parts.append("### Errors\n\n" + ("\n".join(wrong) if wrong else "None, in any row of any server."))
     return "\n\n".join(parts) + "\n"
 
+
+# Name of the file, field of Sample, title.
+PLOTS = (
+    ("cpu", "cpu_us", "Processor time of the server, microseconds per operation: less is better"),
+    ("throughput", "ops_per_s", "Operations per second: more is better"),
+    ("latency", "p50_ms", "Median latency, ms: less is better"),
+    ("slowest", "p99_ms", "99th percentile of the latency, ms: less is better"),
+)
 
 _FIGURES = (
     ("Processor time of the server, microseconds per operation", "cpu_us"),

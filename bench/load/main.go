@@ -55,6 +55,7 @@ func main() {
 	longest := flag.Float64("seconds", 60, "begin no operation after this time")
 	flag.StringVar(&w.bucket, "bucket", "bench", "bucket")
 	flag.StringVar(&w.prefix, "prefix", "o/", "what all keys begin with")
+	flag.StringVar(&w.suffix, "suffix", "", "what all keys end with, after their number")
 	flag.StringVar(&w.op, "op", "put", "bucket (make it), drop (remove it), put, get, head, range, list or delete")
 	flag.StringVar(&w.payload, "payload", "signed", "signed or unsigned: x-amz-content-sha256")
 	flag.Int64Var(&w.size, "size", 4096, "bytes of an object")

@@ -13,12 +13,15 @@ import (
 // many neighbouring keys have the same bytes, so an answer with another object's bytes is found out.
 const windows = 65521
 
+// page is the number of keys that a listing asks for.
+const page = 1000
+
 // work says what to do; see the flags in main.go.
 type work struct {
-	bucket, prefix, op, payload string
-	size, length                int64
-	count, keys, stride         int
-	presigned, verify           bool
+	bucket, prefix, suffix, op, payload string
+	size, length                        int64
+	count, keys, stride                 int
+	presigned, verify                   bool
 }
 
 // request is all that is sent for one operation, and what its answer must be.
@@ -69,8 +72,17 @@ func (p *plan) requests() []request {
 	return made
 }
 
+// index returns the number of the key that operation i is about. A listing begins where a page is full.
+func (p *plan) index(i int) int {
+	keys := p.keys
+	if p.op == "list" {
+		keys = max(1, keys-page)
+	}
+	return i * p.stride % keys
+}
+
 func (p *plan) key(index int) string {
-	return fmt.Sprintf("%s%07d", p.prefix, index)
+	return fmt.Sprintf("%s%07d%s", p.prefix, index, p.suffix)
 }
 
 func (p *plan) content(index int) []byte {
@@ -79,7 +91,7 @@ func (p *plan) content(index int) []byte {
 }
 
 func (p *plan) request(i int) request {
-	index := i * p.stride % p.keys
+	index := p.index(i)
 	path := "/" + escape(p.bucket, false)
 	object := path + "/" + escape(p.key(index), true)
 	switch p.op {
@@ -107,7 +119,7 @@ func (p *plan) request(i int) request {
 
 // list asks for one page, after the key with this index, or from the beginning where it is 0.
 func (p *plan) list(path string, index int) request {
-	page, rest := 1000, p.keys
+	rest := p.keys
 	query := []parameter{{"list-type", "2"}, {"max-keys", strconv.Itoa(page)}, {"prefix", p.prefix}}
 	if index > 0 {
 		query = append(query, parameter{"start-after", p.key(index)})

@@ -35,10 +35,10 @@ class Running:
 
 
 class Place:
-    """An empty directory and the processes that were started in it; a context manager that ends them."""
+    """A directory, made if need be, and the processes started in it; a context manager that ends them."""
 
     def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True)
+        directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.data = directory / "data"
         self.port = free_port()
