@@ -64,11 +64,11 @@ def _compare(arguments: argparse.Namespace, program: Path, work: Path) -> Result
 
 def _look_closer(entrant: Entrant, program: Path, work: Path, results: Results) -> None:
     """Count system calls where strace is there, and read a damaged object."""
-    print(f"counting      {entrant.name}", flush=True)
+    print(f"a closer look at {entrant.name}", flush=True)
     try:
+        results.damaged[entrant.name] = counters.damage(entrant, program, work / "damaged")
         if counters.can_count():
             results.calls[entrant.name] = counters.count_calls(entrant, program, work / "counted")
-        results.damaged[entrant.name] = counters.damage(entrant, program, work / "damaged")
     except (ServerFailed, LoadFailed, RuntimeError, BotoCoreError, ClientError) as failed:
         print(f"{entrant.name} could not be looked at: {failed}", flush=True)
 

@@ -87,17 +87,17 @@ def count_calls(entrant: Entrant, program: Path, directory: Path) -> dict[str, C
             if row.title:
                 found[row.name] = _count(row, load, directory / "strace")
             else:
-                load.must(row.work)
+                load.run(row.work)
             if row.work.op == "put" and row.title:
                 # The rows that read want all the keys.
-                load.must(row.work)
+                load.run(row.work)
     return found
 
 
 def _count(row: Row, load: Load, file: Path) -> Calls:
     traced = CountedCalls(Processes(load.server.roots).pids(), file)
     with traced:
-        load.must(replace(row.work, count=row.counted, keys=row.work.keys or row.counted))
+        load.run(replace(row.work, count=row.counted, keys=row.work.keys or row.counted))
     names = {name: calls / row.counted for name, calls in traced.calls.items()}
     return Calls(sum(names.values()), sum(calls for name, calls in names.items() if name in SYNCS), names)
 

@@ -66,7 +66,7 @@ def markdown(results: Results) -> str:
     parts = [_facts(results), _contestants(results)]
     parts += [f"![{title}](performance/{name}.svg)" for name, _, title in PLOTS]
     for title, figure in _FIGURES:
-        cells = [[_md(results.spread(server, row.name, figure)) for server in servers] for row in MEASURED]
+        cells = [[_right(results, server, row, figure) for server in servers] for row in MEASURED]
         parts.append(f"### {title}\n\n" + _table(["", *servers], [row.title for row in MEASURED], cells))
     if results.calls:
         cells = [[_calls(results, server, row) for server in servers] for row in MEASURED]
@@ -144,6 +144,13 @@ def _table(head: list[str], names: list[str], cells: list[list[str]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     lines += ["| " + " | ".join([name, *line]) + " |" for name, line in zip(names, cells, strict=True)]
     return "\n".join(lines)
+
+
+def _right(results: Results, server: str, row: Row, figure: str) -> str:
+    """Return a figure; what a wrong answer costs is none."""
+    if results.errors(server, row.name)[0]:
+        return "wrong answers"
+    return _md(results.spread(server, row.name, figure))
 
 
 def _md(found: Spread | None) -> str:

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"unicode/utf8"
 )
 
 // The contents of objects are windows of one random text, moved by a byte from key to key: no two of this
@@ -189,7 +190,7 @@ func (c *checker) sink(piece []byte) error {
 func (c *checker) verdict(got answer) string {
 	r := c.request
 	if got.status != r.status && !(r.status == 204 && got.status == 200) {
-		return fmt.Sprintf("status %d: %.300s", got.status, c.text)
+		return fmt.Sprintf("status %d, %d bytes: %s", got.status, c.got, excerpt(c.text))
 	}
 	length := c.got
 	if r.headOnly {
@@ -207,4 +208,13 @@ func (c *checker) verdict(got answer) string {
 		}
 	}
 	return ""
+}
+
+// excerpt returns the beginning of a text on one line, "" of what is no text.
+func excerpt(text []byte) string {
+	text = bytes.Join(bytes.Fields(text), []byte(" "))
+	if !utf8.Valid(text) {
+		return "no text"
+	}
+	return string(text[:min(len(text), 300)])
 }

@@ -24,7 +24,9 @@ def bars(results: Results, figure: str, title: str) -> str:
         (server, row.name): spread
         for server in servers
         for row in MEASURED
-        if (spread := results.spread(server, row.name, figure)) and spread.low > 0
+        if not results.errors(server, row.name)[0]
+        and (spread := results.spread(server, row.name, figure))
+        and spread.low > 0
     }
     lines = -(-len(MEASURED) // _COLUMNS)
     height = _TOP + lines * _height(servers) + _MARGIN
@@ -59,7 +61,7 @@ def _panel(
         y = top + 22 + number * _STEP
         sheet.text(scale.start - 6, y + 11, server, "head" if server == OURS else "", "end")
         if spread is None:
-            sheet.text(scale.start + 4, y + 11, "no figure", "dim")
+            sheet.text(scale.start + 4, y + 11, "no figure, or wrong answers", "dim")
             continue
         end = scale.at(spread.median)
         sheet.bar(scale.start, y + 1, max(1.0, end - scale.start), _BAR, "s0" if server == OURS else "peer")
