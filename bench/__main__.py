@@ -31,7 +31,7 @@ def main() -> int:
     try:
         with tree.workplace(arguments.work) as (program, work):
             results = _compare(arguments, program, work)
-    except LoadFailed as failed:
+    except (ServerFailed, LoadFailed, RuntimeError) as failed:
         print(f"bench: {failed}", file=sys.stderr)
         return 1
     print(report.terminal(results))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from bench.results import Results, Spread, spread
 from bench.rows import MEASURED, Row
+from bench.servers import OURS
 
 MIB = 1 << 20
 
@@ -63,7 +64,7 @@ def _summary(results: Results, server: str) -> str:
 def markdown(results: Results) -> str:
     """Return the generated part of the page."""
     servers = results.servers
-    parts = [_facts(results), _contestants(results)]
+    parts = [_facts(results), _behind(results), _contestants(results)]
     parts += [f"![{title}](performance/{name}.svg)" for name, _, title in PLOTS]
     for title, figure in _FIGURES:
         cells = [[_right(results, server, row, figure) for server in servers] for row in MEASURED]
@@ -116,6 +117,27 @@ def _facts(results: Results) -> str:
             f"The disk: {_md(writes)} durable writes of 4 KiB a second by one thread (write and fdatasync)."
         )
     return "\n".join(facts)
+
+
+def _behind(results: Results) -> str:
+    """Say first where s3shim is behind, and how far."""
+    lines = []
+    for row in MEASURED:
+        faster = []
+        for server in results.servers:
+            cost = results.spread(server, row.name, "cpu_us")
+            ours = results.spread(OURS, row.name, "cpu_us")
+            right = not results.errors(server, row.name)[0]
+            if ours and cost and right and cost.median < ours.median:
+                faster.append((ours.median / cost.median, server))
+        if faster:
+            names = ", ".join(
+                f"{factor:.1f} times that of {server}" for factor, server in sorted(faster)[::-1]
+            )
+            lines.append(f"* {row.title}: {names}")
+    if not lines:
+        return "In no row did s3shim need more processor time than another server."
+    return "### Where s3shim needs more processor time than others\n\n" + "\n".join(lines)
 
 
 def _contestants(results: Results) -> str:

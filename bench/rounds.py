@@ -13,6 +13,7 @@ from bench.machine import durable_writes
 from bench.processes import Processes
 from bench.results import Results, Sample
 from bench.rows import CLEANING, ROWS, Row, scaled
+from bench.servers import OURS
 from bench.servers.place import Place, Running, ServerFailed
 
 # A server may still be busy for a moment with what it has answered: its log, its buffers.
@@ -43,7 +44,10 @@ class Run:
     say: Callable[[str], None]
 
     def rounds(self, entrants: Sequence[Entrant]) -> None:
-        """Do all rounds. A server that fails is left out of the rest, and the results say why."""
+        """Do all rounds. A peer that fails is left out of the rest, and the results say why.
+
+        Raises what kept s3shim from it: ServerFailed, LoadFailed, RuntimeError.
+        """
         for number in range(1, self.results.rounds + 1):
             for entrant in entrants:
                 if entrant.name in self.results.failures:
@@ -52,6 +56,8 @@ class Run:
                 try:
                     self._round(entrant, number)
                 except (ServerFailed, LoadFailed, RuntimeError) as failed:
+                    if entrant.name == OURS:
+                        raise
                     self.results.failures[entrant.name] = str(failed)
                     self.say(f"{entrant.name} failed: {failed}")
 
