@@ -87,6 +87,8 @@ def markdown(results: Results) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+_WORTH_SAYING = 1.05
+
 # Name of the file, field of Sample, title.
 PLOTS = (
     ("cpu", "cpu_us", "Processor time of the server, microseconds per operation: less is better"),
@@ -121,23 +123,32 @@ def _facts(results: Results) -> str:
 
 def _behind(results: Results) -> str:
     """Say first where s3shim is behind, and how far."""
+    slower = _factors(results, lambda row, server: _ratio(results, row, OURS, server, "cpu_us"))
+    fewer = _factors(results, lambda row, server: _ratio(results, row, server, OURS, "ops_per_s"))
+    none = "In no row."
+    return (
+        "### Where s3shim is behind\n\nIts processor time is more than another server's, by this factor:\n\n"
+        + ("\n".join(slower) or none)
+        + "\n\nAnother server does more operations per second, by this factor:\n\n"
+        + ("\n".join(fewer) or none)
+    )
+
+
+def _factors(results: Results, factor_of: Callable[[Row, str], float]) -> list[str]:
     lines = []
     for row in MEASURED:
-        faster = []
-        for server in results.servers:
-            cost = results.spread(server, row.name, "cpu_us")
-            ours = results.spread(OURS, row.name, "cpu_us")
-            right = not results.errors(server, row.name)[0]
-            if ours and cost and right and cost.median < ours.median:
-                faster.append((ours.median / cost.median, server))
-        if faster:
-            names = ", ".join(
-                f"{factor:.1f} times that of {server}" for factor, server in sorted(faster)[::-1]
-            )
-            lines.append(f"* {row.title}: {names}")
-    if not lines:
-        return "In no row did s3shim need more processor time than another server."
-    return "### Where s3shim needs more processor time than others\n\n" + "\n".join(lines)
+        right = [server for server in results.servers if not results.errors(server, row.name)[0]]
+        factors = {server: factor_of(row, server) for server in right}
+        names = [f"{server} {factor:.1f}" for server, factor in factors.items() if factor >= _WORTH_SAYING]
+        if names:
+            lines.append(f"* {row.title}: {', '.join(names)}")
+    return lines
+
+
+def _ratio(results: Results, row: Row, over: str, under: str, figure: str) -> float:
+    """Return the median of ``over`` divided by that of ``under``, 0 where one has none."""
+    high, low = (results.spread(server, row.name, figure) for server in (over, under))
+    return high.median / low.median if high and low and low.median else 0.0
 
 
 def _contestants(results: Results) -> str:

@@ -12,7 +12,7 @@ _PANEL = 440
 _NAMES = 84
 _VALUES = 72
 _MARGIN = 16
-_TOP = 52
+_TOP = 64
 _STEP = 18
 _BAR = 12
 
@@ -31,7 +31,7 @@ def bars(results: Results, figure: str, title: str) -> str:
     lines = -(-len(MEASURED) // _COLUMNS)
     height = _TOP + lines * _height(servers) + _MARGIN
     sheet = Sheet(_COLUMNS * _PANEL, height, title)
-    sheet.text(_COLUMNS * _PANEL - _MARGIN, 26, "logarithmic; thin line: range over the rounds", "dim", "end")
+    sheet.text(_MARGIN, 44, "logarithmic; the thin line is the range over the rounds", "dim")
     if not found:
         return sheet.source()
     every = [value for spread in found.values() for value in (spread.low, spread.high)]

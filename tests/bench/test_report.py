@@ -53,7 +53,11 @@ def test_a_spread_is_the_median_and_the_ends():
 
 def test_the_page_tells_where_others_are_better_and_leaves_out_wrong_answers(results):
     text = report.markdown(results)
-    assert "* get 4 KiB: 4.0 times that of quick\n" in text
+    assert (
+        "Its processor time is more than another server's, by this factor:\n\n* get 4 KiB: quick 4.0\n"
+        in text
+    )
+    assert "Another server does more operations per second, by this factor:\n\nIn no row.\n" in text
     assert "| get 4 KiB | 200 (100-300) | 50.0 (25.0-75.0) | wrong answers |" in text
     assert "* wrong, get 4 KiB: 6 wrong answers, the first: `wrong <bytes>`" in text
     assert "| s3shim | abc |  | yes | refused | 90.0 |" in text
