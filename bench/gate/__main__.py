@@ -6,6 +6,8 @@ import argparse
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.gate import measure
@@ -23,9 +25,8 @@ def main() -> int:
         "--times", type=int, default=1, help="go through the application so often: the gate must complain"
     )
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(
-        prefix="gate-", dir=_MEMORY if os.path.isdir(_MEMORY) else None
-    ) as directory:
+    place = _MEMORY if os.path.isdir(_MEMORY) else None
+    with tempfile.TemporaryDirectory(prefix="gate-", dir=place) as directory, _log_thrown_away():
         service = Service(Path(directory), arguments.times)
         try:
             measured = measure.quotients(service)
@@ -40,6 +41,20 @@ def main() -> int:
     for line in lines:
         print(f"SLOWER {line}")
     return 1 if lines else 0
+
+
+@contextmanager
+def _log_thrown_away() -> Iterator[None]:
+    """Let standard error lead to nowhere: the log line of each request is made and written, as in service."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 if __name__ == "__main__":

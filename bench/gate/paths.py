@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,16 +28,13 @@ Environ = dict[str, Any]
 class Service:
     """The application on a new store in ``directory``, with what the requests read put into it.
 
-    Its log lines are made and thrown away. ``times`` is how often a request goes through the application.
+    ``times`` is how often a request goes through the application.
     """
 
     def __init__(self, directory: Path, times: int = 1) -> None:
         keys = {"S3SHIM_ACCESS_KEY": ACCESS_KEY, "S3SHIM_SECRET_KEY": SECRET_KEY}
         config = load(["--data", str(directory)], keys)
         logs.setup(config.log_format, config.log_level)
-        for handler in logging.getLogger(logs.LOGGER).handlers:
-            if isinstance(handler, logging.StreamHandler):
-                handler.setStream(io.StringIO())
         self.backend = LocalBackend(config.data)
         self._times = times
         self._app: Gateway = create_app(config, self.backend)
