@@ -24,6 +24,7 @@ def main() -> int:
     parser.add_argument(
         "--times", type=int, default=1, help="go through the application so often: the gate must complain"
     )
+    parser.add_argument("--bounds", type=Path, default=measure.BOUNDS, help="the file of the bounds")
     arguments = parser.parse_args()
     place = _MEMORY if os.path.isdir(_MEMORY) else None
     with tempfile.TemporaryDirectory(prefix="gate-", dir=place) as directory, _log_thrown_away():
@@ -35,9 +36,9 @@ def main() -> int:
     for name, found in measured.items():
         print(f"{name}: {found:.2f} units of the reference")
     if arguments.update:
-        measure.update(measured)
+        measure.update(measured, arguments.bounds)
         return 0
-    lines = measure.complaints(measured)
+    lines = measure.complaints(measured, arguments.bounds)
     for line in lines:
         print(f"SLOWER {line}")
     return 1 if lines else 0

@@ -53,7 +53,7 @@ def _row(service: Service, name: str, environ: dict[str, object], body: bytes, l
             raise RuntimeError(f"{name}: another answer than before")
 
 
-def complaints(measured: dict[str, float], bounds: Path = BOUNDS) -> list[str]:
+def complaints(measured: dict[str, float], bounds: Path) -> list[str]:
     """Return a line for each row that costs more than its bound allows, or has none."""
     kept = json.loads(bounds.read_text())
     limit, expected = kept["limit"], kept["quotients"]
@@ -69,7 +69,7 @@ def complaints(measured: dict[str, float], bounds: Path = BOUNDS) -> list[str]:
     return sorted(lines)
 
 
-def update(measured: dict[str, float], bounds: Path = BOUNDS) -> None:
+def update(measured: dict[str, float], bounds: Path) -> None:
     """Make ``measured`` the bounds; the limit stays."""
     kept = json.loads(bounds.read_text())
     kept["quotients"] = {name: round(found, 3) for name, found in measured.items()}
