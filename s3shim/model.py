@@ -7,7 +7,7 @@ byte order of UTF-8.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -228,19 +228,16 @@ class Page(Generic[T]):
         return self.next_marker is not None
 
 
-def chunks_of(parts: Iterable[bytes]) -> Chunks:
-    """Return ``parts`` as Chunks whose ``close`` does nothing."""
-    return _Plain(parts)
+class Whole:
+    """Chunks that are all at hand, as ``data``; ``close`` does nothing."""
 
+    __slots__ = ("data",)
 
-class _Plain:
-    __slots__ = ("_parts",)
-
-    def __init__(self, parts: Iterable[bytes]) -> None:
-        self._parts = parts
+    def __init__(self, data: bytes) -> None:
+        self.data = data
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._parts)
+        return iter((self.data,) if self.data else ())
 
     def close(self) -> None:
-        pass
+        """Let go of nothing."""

@@ -37,7 +37,7 @@ from s3shim.model import (
     UploadInfo,
     UploadQuery,
     UploadRef,
-    chunks_of,
+    Whole,
 )
 from s3shim.multipart import Completion, assemble
 from s3shim.paging import list_page, list_uploads_page, upload_position
@@ -200,7 +200,7 @@ class MemoryBackend(Backend):
         if byte_range is not None and range_applies(conditions, info):
             start, length = byte_range.resolve(info.size)
         part = data[start : start + length]
-        return ObjectStream(info, start, length, chunks_of((part,) if part else ()))
+        return ObjectStream(info, start, length, Whole(part))
 
     def get_object_parts(self, ref: ObjectRef, conditions: Conditions) -> tuple[ObjectInfo, list[ObjectPart]]:
         """See Backend."""

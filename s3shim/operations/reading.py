@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from s3shim.backends.base import Backend
 from s3shim.errors import Code, S3Error
-from s3shim.model import chunks_of
+from s3shim.model import Whole
 from s3shim.multipart import locate_part
 from s3shim.ranges import ByteRange
 from s3shim.wire.entity import Reading, read_reading
@@ -20,7 +20,9 @@ def get_object(backend: Backend, request: S3Request) -> Response:
     if reading.part_number is not None:
         return _get_part(backend, request, reading, reading.part_number)
     stream = backend.get_object(request.ref, reading.byte_range, reading.conditions)
-    return reading.answer(stream.info, stream.start, stream.length, stream.chunks)
+    chunks = stream.chunks
+    body = chunks.data if isinstance(chunks, Whole) else chunks
+    return reading.answer(stream.info, stream.start, stream.length, body)
 
 
 def _get_part(backend: Backend, request: S3Request, reading: Reading, part_number: int) -> Response:
@@ -29,7 +31,7 @@ def _get_part(backend: Backend, request: S3Request, reading: Reading, part_numbe
         info, parts = backend.get_object_parts(request.ref, reading.conditions)
         start, part = locate_part(info.size, parts, part_number)
         if not part.size:
-            return reading.answer_part(info, start, part, chunks_of(()))
+            return reading.answer_part(info, start, part, b"")
         extent = ByteRange(start, start + part.size - 1)
         try:
             stream = backend.get_object(request.ref, extent, reading.conditions)

@@ -43,9 +43,13 @@ class Reading:
         return self.byte_range is not None and range_applies(self.conditions, info)
 
     def answer(self, info: ObjectInfo, start: int, length: int, body: bytes | Chunks = b"") -> Response:
-        """Return 200 or 206 for ``length`` bytes from ``start``; HEAD leaves the body out."""
+        """Return 200 or 206 for ``length`` bytes from ``start``; HEAD leaves the body out.
+
+        Where the body is bytes, the answer states their number by itself.
+        """
         headers = self._headers(info)
-        headers.append(("Content-Length", str(length)))
+        if not isinstance(body, bytes) or not body:
+            headers.append(("Content-Length", str(length)))
         if not self.ranges(info):
             return Response(200, headers, body)
         headers.append(("Content-Range", f"bytes {start}-{start + length - 1}/{info.size}"))
