@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import TextIO
@@ -56,19 +57,19 @@ class _Straight(logging.StreamHandler[TextIO]):
     def __init__(self, stream: TextIO, style: str) -> None:
         super().__init__(stream)
         self.setFormatter(Formatter(style))
-        self._write = _json if style == "json" else _logfmt
+        self._style = style
         try:
             self._fd = stream.fileno()
         except OSError:
             self._fd = -1
 
-    def write(self, level: str, message: str, fields: dict[str, object]) -> None:
-        line = self._write({"ts": _timestamp(time.time()), "level": level, "msg": message, **fields}) + "\n"
+    def write(self, level: str, line: Line, texts: Sequence[str], numbers: Sequence[float]) -> None:
+        written = line.make(self._style, _timestamp(time.time()), level, texts, numbers)
         with suppress(OSError):  # nobody is there to be told
             if self._fd >= 0:
-                os.write(self._fd, line.encode())
+                os.write(self._fd, written.encode())
             else:
-                self.stream.write(line)
+                self.stream.write(written)
 
 
 def setup(style: str, level: str, stream: TextIO | None = None) -> None:
@@ -83,13 +84,37 @@ def written(level: int) -> bool:
     return _logger.isEnabledFor(level)
 
 
-def write(level: int, message: str, fields: dict[str, object]) -> None:
-    """Write a line of ``fields`` with good names, INFO or ERROR: the quick way, for every request's line."""
-    handler = _logger.handlers[0] if _logger.handlers else None
-    if isinstance(handler, _Straight):
-        handler.write(_LEVELS[level], message, fields)
-    else:
-        _logger.log(level, message, extra={"fields": fields})
+class Line:
+    """A kind of line that is written often: its message, and its fields, texts first and numbers after them.
+
+    All names are good ones and the message needs no quotes, so that only texts are looked at.
+    """
+
+    def __init__(self, message: str, texts: Sequence[str], numbers: Sequence[str]) -> None:
+        self._message = message
+        self._names = (*texts, *numbers)
+        fields = "".join(f" {name}=%s" for name in self._names)
+        self._logfmt = f"ts=%s level=%s msg={message}{fields}\n"
+
+    def make(
+        self, style: str, timestamp: str, level: str, texts: Sequence[str], numbers: Sequence[float]
+    ) -> str:
+        """Return the line with its end."""
+        if style == "json":
+            values = dict(zip(self._names, (*texts, *numbers), strict=True))
+            return _json({"ts": timestamp, "level": level, "msg": self._message, **values}) + "\n"
+        bare = _BARE.fullmatch
+        shown = [text if bare(text) else json.dumps(text) for text in texts]
+        return self._logfmt % (timestamp, level, *shown, *numbers)
+
+    def write(self, level: int, texts: Sequence[str], numbers: Sequence[float]) -> None:
+        """Write it, at INFO or ERROR; ``texts`` and ``numbers`` (ints and finite floats) are its values."""
+        handler = _logger.handlers[0] if _logger.handlers else None
+        if isinstance(handler, _Straight):
+            handler.write(_LEVELS[level], self, texts, numbers)
+        else:
+            fields = dict(zip(self._names, (*texts, *numbers), strict=True))
+            _logger.log(level, self._message, extra={"fields": fields})
 
 
 def _add(line: dict[str, object], fields: dict[str, object]) -> None:
@@ -125,20 +150,10 @@ def _json(line: dict[str, object]) -> str:
 
 
 def _logfmt(line: dict[str, object]) -> str:
-    bare = _BARE.fullmatch
-    return " ".join(
-        [
-            f"{name}={value}"
-            if type(value) is int or (type(value) is str and bare(value))
-            else f"{name}={_logfmt_value(_plain(value))}"
-            for name, value in line.items()
-        ]
-    )
+    return " ".join([f"{name}={_logfmt_value(_plain(value))}" for name, value in line.items()])
 
 
 def _logfmt_value(value: str | int | float | bool | None) -> str:
     if isinstance(value, str):
-        if not value:
-            return '""'
         return value if _BARE.fullmatch(value) else json.dumps(value)
-    return repr(value) if isinstance(value, float) else json.dumps(value)
+    return json.dumps(value)

@@ -12,6 +12,12 @@ from s3shim.wire.request import S3Request
 
 _LOGGED_KEY = 256
 
+_LINE = logs.Line(
+    "request",
+    ("request_id", "remote_ip", "account", "method", "op", "bucket", "key", "code"),
+    ("status", "bytes_in", "bytes_out", "duration_ms", "backend_ms", "pid"),
+)
+
 
 def write_line(
     request: S3Request, operation: str, status: int, code: Code | None, backend: float, sent: int
@@ -20,20 +26,29 @@ def write_line(
     level = logging.ERROR if status == 500 else logging.INFO
     if not logs.written(level):
         return
-    fields = {
-        "request_id": request.id,
-        "remote_ip": request.environ.get("REMOTE_ADDR", ""),
-        "account": request.identity.account,
-        "method": request.method,
-        "op": operation,
-        "bucket": request.bucket[:_LOGGED_KEY],
-        "key": request.key[:_LOGGED_KEY],
-        "status": status,
-        "code": code.name if code else "",
-        "bytes_in": request.body.received,
-        "bytes_out": sent,
-        "duration_ms": round((time.perf_counter() - request.started) * 1000, 3),
-        "backend_ms": round(max(backend, 0.0) * 1000, 3),
-        "pid": os.getpid(),
-    }
-    logs.write(level, "request", fields)
+    body = request.body
+    _LINE.write(
+        level,
+        (
+            request.id,
+            request.environ.get("REMOTE_ADDR", ""),
+            request.identity.account,
+            request.method,
+            operation,
+            request.bucket,
+            request.key[:_LOGGED_KEY],
+            code.name if code else "",
+        ),
+        (
+            status,
+            body.received,
+            sent,
+            _milliseconds(time.perf_counter() - request.started),
+            _milliseconds(backend),
+            os.getpid(),
+        ),
+    )
+
+
+def _milliseconds(seconds: float) -> float:
+    return int(seconds * 1e6) / 1000 if seconds > 0 else 0.0
