@@ -24,7 +24,7 @@ crash: .venv/test.stamp
 	$(BIN)/python -m crash $(foreach suite,$(ONLY),--only $(suite)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(WORK),--work "$(WORK)")
 
-# Needs rclone, s3cmd and git, and for s3tests a checkout of ceph/s3-tests: see docs/conformance.md.
+# Needs rclone, s3cmd and git, for s3tests a checkout of ceph/s3-tests, for matrix SDKs: see docs/conformance.md.
 conformance: .venv/conformance.stamp
 	$(BIN)/python -m conformance $(if $(SUITE),--only $(SUITE)) $(if $(CASE),--case "$(CASE)") \
 		$(if $(S3TESTS),--s3-tests "$(S3TESTS)") $(if $(SIZE),--size $(SIZE)) $(if $(UPDATE),--update)
