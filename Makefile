@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INPUTS := setup.cfg pyproject.toml s3shim/__init__.py
 
-.PHONY: serve test check crash conformance model docs clean
+.PHONY: serve test check fuzz-requests crash conformance model docs clean
 
 serve: .venv/serve.stamp
 	@exec $(BIN)/s3shim serve $(if $(LISTEN),--listen "$(LISTEN)") $(if $(DATA),--data "$(DATA)")
@@ -18,6 +18,11 @@ check: .venv/check.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_house.py
+
+# A million requests that are nearly right in process, 50,000 over sockets; REQUESTS, SOCKETS, SEED choose others.
+fuzz-requests: .venv/test.stamp
+	$(BIN)/python -m tests.wire.fuzz $(if $(REQUESTS),--requests $(REQUESTS)) \
+		$(if $(SOCKETS),--sockets $(SOCKETS)) $(if $(SEED),--seed $(SEED)) $(if $(FIRST),--first $(FIRST))
 
 # Needs Linux, root, strace and mkfs.ext4: see docs/durability.md.
 crash: .venv/test.stamp

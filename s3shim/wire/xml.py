@@ -157,5 +157,5 @@ def _guard(document: bytes) -> None:
     try:
         parser.Parse(document, True)
     except (xml.parsers.expat.ExpatError, LookupError, ValueError):
-        # The last two are for an encoding that Python does not have, and for one of several bytes a character.
+        # The last two: an encoding that Python does not have, and one of several bytes a character.
         raise S3Error(Code.MalformedXML) from None
