@@ -1,4 +1,4 @@
-"""The matrix: a cell is a client, a kind of transfer, and http or https."""
+"""The matrix: a cell is a client, a kind of transfer, and plain HTTP or TLS."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ class Matrix:
         made = certificates.make(work / "certificates")
         missing = _missing(client for client in CLIENTS if any(wanted in name for name in _names(client)))
         seen: set[str] = set()
-        for scheme, trusted in (("http", None), ("https", made)):
+        for scheme, trusted in (("plain", None), ("tls", made)):
+            if not any(wanted in name for client in CLIENTS for name in _names(client, [scheme])):
+                continue
             (work / scheme).mkdir()
             with _server(work / scheme, trusted) as server:
                 cells = Cells(work / scheme, server, trusted, missing)
@@ -120,9 +122,9 @@ def _operations(client: Any) -> dict[str, Operation]:
     return OPERATIONS | OF_ONE_CLIENT.get(client.name, {})
 
 
-def _names(client: Any) -> Iterator[str]:
+def _names(client: Any, schemes: Iterable[str] = ("plain", "tls")) -> Iterator[str]:
     for operation in _operations(client):
-        yield from (f"{client.name}/{operation}/{scheme}" for scheme in ("http", "https"))
+        yield from (f"{client.name}/{operation}/{scheme}" for scheme in schemes)
 
 
 SUITE = Matrix()

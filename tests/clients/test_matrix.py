@@ -24,7 +24,7 @@ def cells(tmp_path_factory):
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("client", PYTHON_CLIENTS, ids=lambda client: client.name)
 def test_transfer(cells, client, operation):
-    outcome, forms = cells.run(f"{client.name}/{operation}/http", client, operation)
+    outcome, forms = cells.run(f"{client.name}/{operation}/plain", client, operation)
     if operation in client.cannot:
         assert outcome.verdict == "n/a"
         return
