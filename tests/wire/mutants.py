@@ -132,7 +132,7 @@ def holds(draft: Draft, signer: Signer, *, body: bool) -> bool:
     """
     headers = {name.lower(): value for name, value in draft.headers}
     target = draft.target.partition("#")[0]
-    if match := re.search(r"X-Amz-SignedHeaders=([^&]*).*&X-Amz-Signature=([^&]*)$", target):
+    if match := re.search(r"X-Amz-SignedHeaders=([^&]*).*&X-Amz-Signature=([^&]*)&*$", target):
         names, signature = match[1].replace("%3B", ";"), match[2]
         date = re.search(r"X-Amz-Date=([^&]*)", target)
         payload, stamp = "UNSIGNED-PAYLOAD", date[1] if date else ""
