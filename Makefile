@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INPUTS := setup.cfg pyproject.toml s3shim/__init__.py
 
-.PHONY: serve test check crash conformance bench gate model docs clean
+.PHONY: serve test check crash fuzz-requests conformance bench gate model docs clean
 
 serve: .venv/serve.stamp
 	@exec $(BIN)/s3shim serve $(if $(LISTEN),--listen "$(LISTEN)") $(if $(DATA),--data "$(DATA)")
@@ -19,12 +19,17 @@ check: .venv/check.stamp
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_house.py
 
+# A million requests that are nearly right in process, 50,000 over sockets; REQUESTS, SOCKETS, SEED choose others.
+fuzz-requests: .venv/test.stamp
+	$(BIN)/python -m tests.wire.fuzz $(if $(REQUESTS),--requests $(REQUESTS)) \
+		$(if $(SOCKETS),--sockets $(SOCKETS)) $(if $(SEED),--seed $(SEED)) $(if $(FIRST),--first $(FIRST))
+
 # Needs Linux, root, strace and mkfs.ext4: see docs/durability.md.
 crash: .venv/test.stamp
 	$(BIN)/python -m crash $(foreach suite,$(ONLY),--only $(suite)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(WORK),--work "$(WORK)")
 
-# Needs rclone, s3cmd and git, and for s3tests a checkout of ceph/s3-tests: see docs/conformance.md.
+# Needs rclone, s3cmd and git, for s3tests a checkout of ceph/s3-tests, for matrix SDKs: see docs/conformance.md.
 conformance: .venv/conformance.stamp
 	$(BIN)/python -m conformance $(if $(SUITE),--only $(SUITE)) $(if $(CASE),--case "$(CASE)") \
 		$(if $(S3TESTS),--s3-tests "$(S3TESTS)") $(if $(SIZE),--size $(SIZE)) $(if $(UPDATE),--update)

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +31,7 @@ class Refused(Exception):
 
 
 class Outcome(NamedTuple):
-    """What became of a case: ``verdict`` is pass, fail or out; ``reason`` is one line, "" for a pass."""
+    """What became of a case: ``verdict`` is pass, fail, out or n/a; ``reason`` is one line, "" for a pass."""
 
     name: str
     verdict: str
@@ -108,6 +109,7 @@ class Context:
                 s3={"addressing_style": "path"},
                 **settings,
             ),
+            verify=self.server.authority,
         )
 
 
@@ -138,21 +140,23 @@ class Suite:
                 directory.mkdir()
                 context = Context(f"{self.name}-{name}", directory, server, options, self.seconds)
                 began = time.monotonic()
-                outcome = Outcome(name, *self._verdict(function, context))
+                outcome = Outcome(name, *verdict(partial(function, context), self.seconds))
                 if (taken := time.monotonic() - began) > _WORTH_TELLING:
                     context.say(f"{taken:.1f} s")
                 yield outcome, context.notes
                 shutil.rmtree(directory)
             if not wanted:
-                yield Outcome("no_internal_error", *_log_verdict(server)), []
+                yield Outcome("no_internal_error", *log_verdict(server)), []
 
-    def _verdict(self, function: Callable[[Context], None], context: Context) -> tuple[str, str]:
-        try:
-            with _alarm(self.seconds):
-                function(context)
-        except Exception as error:
-            return "fail", _reason(error)
-        return "pass", ""
+
+def verdict(do: Callable[[], None], seconds: int) -> tuple[str, str]:
+    """Return the verdict and the reason: fail where ``do`` raises or is not done after so many seconds."""
+    try:
+        with _alarm(seconds):
+            do()
+    except Exception as error:
+        return "fail", _reason(error)
+    return "pass", ""
 
 
 def program(name: str) -> str:
@@ -199,7 +203,8 @@ def _reason(error: Exception) -> str:
     return " ".join(f"{where}{type(error).__name__}: {error}".split())[:700]
 
 
-def _log_verdict(server: Server) -> tuple[str, str]:
+def log_verdict(server: Server) -> tuple[str, str]:
+    """Return the verdict on the server's log, which must hold no internal error, and the reason."""
     lines = server.log.read_text(errors="replace").splitlines()
     bad = [line for line in lines if " status=500" in line or "Traceback" in line]
     return ("fail", f"{len(bad)} in the server's log, the first: {bad[0][:500]}") if bad else ("pass", "")

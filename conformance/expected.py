@@ -1,6 +1,7 @@
 """The committed lists of what passes, strict both ways: an unexpected pass is a difference too.
 
-A line is ``pass NAME``, ``fail NAME  # why`` or ``out NAME  # the later capability that it needs``.
+A line is ``pass NAME``, ``fail NAME  # why``, ``out NAME  # the later capability that it needs`` or
+``n/a NAME  # why the client cannot do it``.
 """
 
 from __future__ import annotations

@@ -36,11 +36,13 @@ ALT = Account("alt", "Alt", "conformancealt", "secret/of+the+alt-account")
 class Server:
     """``s3shim serve`` on a free port of this machine, its data in ``directory``/data.
 
-    ``flags`` are added to the command; the standard error goes to ``directory``/server.log.
+    ``flags`` are added to the command; the standard error goes to ``directory``/server.log. ``authority``
+    is the file by which a client trusts its certificate, where the flags give it one.
     """
 
-    def __init__(self, directory: Path, flags: Sequence[str] = ()) -> None:
+    def __init__(self, directory: Path, flags: Sequence[str] = (), authority: str | None = None) -> None:
         self.directory = directory
+        self.authority = authority
         self.data = directory / "data"
         self.log = directory / "server.log"
         credentials = directory / "credentials.json"
@@ -59,17 +61,17 @@ class Server:
                 text=True,
                 start_new_session=True,
             )
-        self.port = self._port()
-        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.endpoint = self._endpoint()
+        self.port = int(self.endpoint.rpartition(":")[2])
 
-    def _port(self) -> int:
+    def _endpoint(self) -> str:
         assert self.process.stdout is not None
-        port = 0
+        endpoint = ""
         for line in self.process.stdout:
-            if found := re.search(r"endpoint +http://127\.0\.0\.1:([0-9]+)", line):
-                port = int(found[1])
+            if found := re.search(r"endpoint +(https?://127\.0\.0\.1:[0-9]+)", line):
+                endpoint = found[1]
             if line.startswith(_LAST_LINE):
-                return port
+                return endpoint
         self.process.wait(_PATIENCE)
         raise RuntimeError(f"the server did not start: {self.log.read_text()}")
 

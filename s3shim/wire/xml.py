@@ -156,5 +156,6 @@ def _guard(document: bytes) -> None:
     parser.StartDoctypeDeclHandler = doctype
     try:
         parser.Parse(document, True)
-    except xml.parsers.expat.ExpatError:
+    except (xml.parsers.expat.ExpatError, LookupError, ValueError):
+        # The last two: an encoding that Python does not have, and one of several bytes a character.
         raise S3Error(Code.MalformedXML) from None

@@ -88,3 +88,19 @@ def test_parse_refuses(document):
     assert raised.value.code is Code.MalformedXML
     # A bound against runaway work, not a measure of speed.
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    "encoding", ["fnord", "utf-7", "shift_jis", "big5", "rot13", "undefined", "idna", "hex"]
+)
+def test_parse_refuses_encodings_that_it_cannot_read(encoding):
+    document = f'<?xml version="1.0" encoding="{encoding}"?><Root><a/></Root>'.encode()
+    with pytest.raises(S3Error) as raised:
+        xml.parse(document, "Root")
+    assert raised.value.code is Code.MalformedXML
+
+
+@pytest.mark.parametrize("encoding", ["UTF-8", "utf-16", "ISO-8859-1", "cp1252"])
+def test_parse_reads_the_encoding_that_is_declared(encoding):
+    document = f'<?xml version="1.0" encoding="{encoding}"?><Root><Key>é</Key></Root>'.encode(encoding)
+    assert xml.parse(document, "Root") == {"Key": "é"}
