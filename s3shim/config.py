@@ -78,6 +78,8 @@ class Config:
     keepalive: int
     graceful_timeout: int
     behind_proxy: bool
+    tls_cert: Path | None
+    tls_key: Path | None
     allow_root: bool
     allow_unsafe_filesystem: bool
     server_header: str
@@ -245,6 +247,8 @@ SETTINGS = (
     Setting("keepalive", _count(0, 86400), "20", "seconds to keep a connection without a request"),
     Setting("graceful_timeout", _count(0, 86400), "90", "seconds that running requests get at a stop"),
     Setting("behind_proxy", _switch, "false", "a proxy in front speaks TLS: no warning about plain HTTP"),
+    Setting("tls_cert", _path, None, "PEM file of the certificate and its chain: HTTPS; needs the key"),
+    Setting("tls_key", _path, None, "PEM file of the certificate's key; both are read again at SIGHUP"),
     Setting("allow_root", _switch, "false", "run as root without a warning"),
     Setting(
         "allow_unsafe_filesystem",
@@ -301,8 +305,9 @@ def load(
             raise ConfigError(f"unknown setting {name} in the environment")
     flags = vars(parser(prog).parse_args(list(argv or ())))
     values = {setting.name: _value(setting, flags.get(setting.name), environ) for setting in SETTINGS}
-    if (values["access_key"] is None) != (values["secret_key"] is None):
-        raise ConfigError(f"{PREFIX}ACCESS_KEY and {PREFIX}SECRET_KEY must be given together")
+    for one, other in (("ACCESS_KEY", "SECRET_KEY"), ("TLS_CERT", "TLS_KEY")):
+        if (values[one.lower()] is None) != (values[other.lower()] is None):
+            raise ConfigError(f"{PREFIX}{one} and {PREFIX}{other} must be given together")
     values["domains"] = values["domains"] or ()
     if values["credentials"] is None:
         values["credentials"] = values["data"] / "credentials.json"

@@ -30,7 +30,7 @@ print(s3.list_buckets()["Buckets"])
 # minio-py
 from minio import Minio
 client = Minio({py_host}, access_key={py_access_key}, secret_key={py_secret_key},
-               region={py_region}, secure=False)
+               region={py_region}, secure={secure})
 print(client.list_buckets())
 
 # rclone
@@ -42,13 +42,17 @@ rclone lsd s3shim:
 """
 
 
-def banner(bound: Address, region: str, access_key: str, secret_key: str) -> str:
-    """Return the text for the numeric address ``bound``; the region ``any`` is shown as us-east-1."""
+def banner(bound: Address, region: str, access_key: str, secret_key: str, *, secure: bool) -> str:
+    """Return the text for the numeric address ``bound``; the region ``any`` is shown as us-east-1.
+
+    ``secure``: the address speaks TLS.
+    """
     host = str(_reachable(bound))
     region = "us-east-1" if region == "any" else region
-    endpoint = f"http://{host}"
+    endpoint = f"{'https' if secure else 'http'}://{host}"
     return _TEMPLATE.format(
         version=__version__,
+        secure=secure,
         endpoint=endpoint,
         region=region,
         access_key=access_key,
