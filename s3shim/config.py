@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from s3shim.wire.hosts import ExternalUrl, Trusted, bucket_of, parse_external_url, parse_trusted
+
 PREFIX = "S3SHIM_"
 
 _UNITS = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
@@ -62,6 +64,8 @@ class Config:
     credentials: Path
     region: str
     domains: tuple[str, ...]
+    external_url: ExternalUrl | None
+    trusted_proxies: Trusted
     inline_max: int
     block_size: int
     min_part_size: int
@@ -216,6 +220,18 @@ SETTINGS = (
     Setting("credentials", _path, None, "JSON file of access keys; default DATA/credentials.json"),
     Setting("region", _region, "us-east-1", "region of the buckets; any accepts every one in a signature"),
     Setting("domains", _domains, None, "host names NAME for which BUCKET.NAME is the bucket, by commas"),
+    Setting(
+        "external_url",
+        parse_external_url,
+        None,
+        "URL under which clients reach the service through a proxy that changes Host or takes a prefix away",
+    ),
+    Setting(
+        "trusted_proxies",
+        parse_trusted,
+        None,
+        "addresses and networks, by commas, whose X-Forwarded-* headers are believed; unix for a Unix socket",
+    ),
     Setting("inline_max", _size(0, 2**20), "64KiB", "largest object that is kept in the index itself"),
     Setting("block_size", _block_size, "1MiB", "bytes under one checksum, verified on each read"),
     Setting("min_part_size", _size(1, 5 * 2**30), "5MiB", "smallest part of a multipart upload but the last"),
@@ -309,6 +325,10 @@ def load(
         if (values[one.lower()] is None) != (values[other.lower()] is None):
             raise ConfigError(f"{PREFIX}{one} and {PREFIX}{other} must be given together")
     values["domains"] = values["domains"] or ()
+    values["trusted_proxies"] = values["trusted_proxies"] or Trusted()
+    external = values["external_url"]
+    if external is not None and bucket_of(external.host, values["domains"]):
+        raise ConfigError(f"{PREFIX}EXTERNAL_URL is the URL of a bucket below one of {PREFIX}DOMAINS")
     if values["credentials"] is None:
         values["credentials"] = values["data"] / "credentials.json"
     return Config(**values)

@@ -178,7 +178,7 @@ def _write_log(
         return
     fields = {
         "request_id": request.id,
-        "remote_ip": request.environ.get("REMOTE_ADDR", ""),
+        "remote_ip": request.remote_ip,
         "account": request.identity.account,
         "method": request.method,
         "op": operation.name,

@@ -135,7 +135,7 @@ class Authenticator:
         block = sigv4.canonical_headers(claim.signed_headers, headers)
         canonical = sigv4.canonical_request(
             request.method,
-            sigv4.canonical_path(request.path),
+            sigv4.canonical_path(request.signed_path),
             sigv4.canonical_query(request.query.items) if request.query.items else "",
             block or "",
             claim.signed_headers,

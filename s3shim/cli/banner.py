@@ -7,12 +7,13 @@ from shlex import quote
 
 from s3shim import __version__
 from s3shim.config import Address
+from s3shim.wire.hosts import ExternalUrl
 
 _TEMPLATE = """\
 s3shim {version} is listening.
 
   endpoint    {endpoint}
-  region      {region}
+{outside}  region      {region}
   access key  {access_key}
   secret key  {secret_key}
 
@@ -42,10 +43,18 @@ rclone lsd s3shim:
 """
 
 
-def banner(bound: Address, region: str, access_key: str, secret_key: str, *, secure: bool) -> str:
+def banner(
+    bound: Address,
+    region: str,
+    access_key: str,
+    secret_key: str,
+    *,
+    secure: bool,
+    outside: ExternalUrl | None = None,
+) -> str:
     """Return the text for the numeric address ``bound``; the region ``any`` is shown as us-east-1.
 
-    ``secure``: the address speaks TLS.
+    ``secure``: the address speaks TLS. ``outside``: where others than this machine reach it.
     """
     host = str(_reachable(bound))
     region = "us-east-1" if region == "any" else region
@@ -53,6 +62,7 @@ def banner(bound: Address, region: str, access_key: str, secret_key: str, *, sec
     return _TEMPLATE.format(
         version=__version__,
         secure=secure,
+        outside="" if outside is None else f"  outside     {outside.scheme}://{outside.host}{outside.path}\n",
         endpoint=endpoint,
         region=region,
         access_key=access_key,

@@ -75,6 +75,7 @@ class Hooks:
             started.access_key,
             started.secret_key,
             secure=self.certificate is not None,
+            outside=self.config.external_url,
         )
         print(text, flush=True)
 
