@@ -334,6 +334,18 @@ def load(
     return Config(**values)
 
 
+def key_pair(environ: Mapping[str, str] | None = None) -> tuple[str, str] | None:
+    """Return the key pair of the environment: that of s3shim, else that of AWS's clients; None for none."""
+    environ = os.environ if environ is None else environ
+    for access_key, secret_key in (
+        (f"{PREFIX}ACCESS_KEY", f"{PREFIX}SECRET_KEY"),
+        ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    ):
+        if environ.get(access_key) and environ.get(secret_key):
+            return environ[access_key], environ[secret_key]
+    return None
+
+
 def _value(setting: Setting, flag: str | None, environ: Mapping[str, str]) -> Any:
     source, text = setting.option, flag
     if text is None:
