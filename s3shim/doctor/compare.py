@@ -68,6 +68,11 @@ def compare(signed: Canonical, seen: Canonical) -> list[Finding]:
     return found
 
 
+def absent(seen: Canonical) -> list[Finding]:
+    """Return the signed headers that have not arrived; one that was sent without a value looks the same."""
+    return [_header(name, "", "") for name, value in seen.headers if not value and name != "host"]
+
+
 def _host(signed: str, seen: str) -> Finding:
     scheme = "https" if signed.endswith(":443") else "http" if re.search(r":(80|9000)$", signed) else "https"
     fix = _HOST_FIX.format(scheme=scheme, host=signed)
@@ -156,14 +161,15 @@ def _plain(text: str) -> str:
 def _header(name: str, signed: str, seen: str) -> Finding:
     said = f"The client signed the header {name} as {_show(signed)}, the server got {_show(seen)}: "
     if not seen:
-        said = f"The client signed the header {name} ({_show(signed)}), and the server did not get it: "
-    if " ".join(signed.split()) == " ".join(seen.split()):
+        value = f" ({_show(signed)})" if signed else ""
+        said = f"The client signed the header {name}{value}, and the server did not get it: "
+    if seen and " ".join(signed.split()) == " ".join(seen.split()):
         return Finding(
             "header-blanks",
             f"{said}only blanks differ; sign the value without blanks at its ends, and with single ones "
             "within.",
         )
-    if re.sub(r"\s*,\s*", ",", signed) == re.sub(r"\s*,\s*", ",", seen):
+    if seen and re.sub(r"\s*,\s*", ",", signed) == re.sub(r"\s*,\s*", ",", seen):
         return Finding(
             "header-joined", f"{said}lines of the same name were joined in another way; send one line."
         )

@@ -9,7 +9,7 @@ from hashlib import sha256
 from s3shim.auth.mismatch import HIDDEN
 from s3shim.doctor.answers import explain
 from s3shim.doctor.canonical import Canonical, Scope
-from s3shim.doctor.compare import Finding, compare
+from s3shim.doctor.compare import Finding, absent, compare
 from s3shim.doctor.evidence import Evidence
 from s3shim.doctor.reading import digest_of_signature, scope_of
 from s3shim.doctor.suspects import suspects
@@ -42,11 +42,13 @@ def diagnose(evidence: Evidence, secrets: Mapping[str, bytes], prefixes: Iterabl
         found = compare(signed, seen) or _compare_scopes(evidence)
         if found:
             return Verdict(found)
-    if evidence.signed is not None:
+    if signed is not None and evidence.signed is not None:
         return Verdict([_another_secret(evidence, proven is not None and proven(evidence.signed))])
-    if not secrets:
-        return Verdict(missing=_needed(signed is not None))
-    return _search(evidence, seen, captured, secrets, prefixes)
+    verdict = Verdict(missing=_needed(signed is not None))
+    if secrets:
+        verdict = _search(evidence, seen, captured, secrets, prefixes)
+    lost = [] if verdict.findings else absent(seen)
+    return Verdict(lost) if lost else verdict
 
 
 def _sides(evidence: Evidence) -> tuple[bool, Canonical | None, Canonical | None]:
@@ -55,7 +57,7 @@ def _sides(evidence: Evidence) -> tuple[bool, Canonical | None, Canonical | None
     claim = message.claim() if message else None
     sent = message.canonical(claim) if message and claim else None
     if evidence.seen is None:
-        return True, sent, evidence.signed
+        return True, sent, None if message and message.by_client else evidence.signed
     return False, evidence.seen, evidence.signed or sent
 
 

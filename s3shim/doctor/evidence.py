@@ -11,11 +11,15 @@ from s3shim.wire.request import Query
 
 @dataclass(slots=True)
 class Message:
-    """A request as it was captured: ``headers`` in order, values with the blanks that they came with."""
+    """A request as it was captured: ``headers`` in order, values with the blanks that they came with.
+
+    ``by_client``: it is what the client has sent, before any proxy; else it may have passed one.
+    """
 
     method: str
     target: str
     headers: list[tuple[str, str]]
+    by_client: bool = False
 
     def value(self, name: str) -> str:
         """Return the values of the header ``name`` (lower case), joined by commas; "" for none."""
@@ -45,7 +49,6 @@ class Message:
     def canonical(self, claim: sigv4.Claim) -> Canonical:
         """Return the canonical request over this message, as the server makes it. Raises S3Error."""
         query = Query(self.query)
-        block = sigv4.told_headers(claim.signed_headers, {})
         names = claim.signed_headers.split(";")
         values = {name: self.value(name) for name in names}
         block = sigv4.canonical_headers(claim.signed_headers, values) or sigv4.told_headers(
@@ -69,7 +72,7 @@ class Message:
 class Evidence:
     """All that was found. ``seen`` is the canonical request of the server, ``signed`` that of the client.
 
-    ``message`` is a captured request, of which it is not known on which side of a proxy that was.
+    ``message`` is a captured request.
     ``answer`` has the elements of the error document; ``hosts`` are names that the client may have used.
     """
 

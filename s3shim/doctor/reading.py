@@ -20,6 +20,9 @@ _BYTES = re.compile(
 _REQUEST_LINE = re.compile(r"([A-Z]{3,10}) (/\S*|https?://\S+) HTTP/[0-9.]+")
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):(.*)")
 _PAIR = re.compile(r'([A-Za-z0-9_.-]+)=("(?:[^"\\]|\\.)*"|\S*)')
+_PREPARED = re.compile(
+    r"<AWSPreparedRequest stream_output=\w+, method=([A-Z]+), url=(\S+), headers=(\{.*\})>"
+)
 _SIGNATURE = re.compile(r"^Signature:\s*\n?([0-9a-f]{64})$", re.MULTILINE)
 _ANSWERED = re.compile(r"^< date: *(.+)$", re.MULTILINE | re.IGNORECASE)
 _ABSOLUTE = re.compile(r"https?://[^/?#]*")
@@ -40,6 +43,7 @@ def read(text: str, into: Evidence | None = None) -> Evidence:
     try:
         text, told = _take_answer(text, evidence)
         told = _take_log(text, evidence) or told
+        told = _take_prepared(text, evidence) or told
         told = _take_message(text, evidence) or told
     except S3Error as error:
         raise Unreadable(f"the signature of the request cannot be read: {error.message}") from None
@@ -110,19 +114,51 @@ def _take_message(text: str, evidence: Evidence) -> bool:
         match = _REQUEST_LINE.fullmatch(line)
         if match is None:
             continue
-        message = Message(match[1], _ABSOLUTE.sub("", match[2]) or "/", _header_lines(lines[number + 1 :]))
-        claim = message.claim()
-        if claim is not None:
-            evidence.message = message
-            evidence.access_key = claim.access_key
-            evidence.signature = claim.signature
-            evidence.hosts += [host for host in map(message.value, _OUTER_HOST) if host]
-            evidence.hosts.append(message.value("host"))
-            found = True
+        headers = _header_lines(lines[number + 1 :])
+        target = _ABSOLUTE.sub("", match[2]) or "/"
+        message = Message(match[1], target, headers, by_client=lines is traced)
+        found = _keep(message, evidence) or found
     answered = _ANSWERED.search(text)
     if answered:
         evidence.server_date = answered[1]
     return found
+
+
+def _keep(message: Message, evidence: Evidence) -> bool:
+    """Take the message for the evidence if it is signed; whether it is."""
+    claim = message.claim()
+    if claim is None:
+        return False
+    evidence.message = message
+    evidence.access_key = claim.access_key
+    evidence.signature = claim.signature
+    evidence.hosts += [host for host in map(message.value, _OUTER_HOST) if host]
+    evidence.hosts.append(message.value("host"))
+    return True
+
+
+def _take_prepared(text: str, evidence: Evidence) -> bool:
+    """Take the last signed request that botocore says it sends."""
+    found = False
+    for method, url, headers in _PREPARED.findall(text):
+        try:
+            lines = [(name, _as_sent(value)) for name, value in ast.literal_eval(headers).items()]
+        except (SyntaxError, ValueError, AttributeError):
+            continue
+        host = _ABSOLUTE.match(url)
+        if host and "host" not in [name.lower() for name, _ in lines]:
+            lines.append(("Host", host[0].partition("//")[2]))
+        message = Message(method, _ABSOLUTE.sub("", url) or "/", lines, by_client=True)
+        claim = message.claim()
+        if claim is not None and _keep(message, evidence):
+            # botocore signs exactly what it sends.
+            evidence.signed = message.canonical(claim)
+            found = True
+    return found
+
+
+def _as_sent(value: bytes | str) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 def _header_lines(lines: list[str]) -> list[tuple[str, str]]:

@@ -61,6 +61,20 @@ _OPERATION_ITEMS = (
     "ListBuckets",
     "CopyObject",
 )
+# Whole queries of clients, for one that was dropped.
+_USUAL_QUERIES = (
+    "encoding-type=url&list-type=2",
+    "list-type=2",
+    "list-type=2&prefix=",
+    "delimiter=%2F&encoding-type=url&list-type=2",
+    "delimiter=%2F&encoding-type=url&list-type=2&prefix=",
+    "delimiter=&encoding-type=url&fetch-owner=true&list-type=2&prefix=",
+    "encoding-type=url",
+    "encoding-type=url&prefix=",
+    "delimiter=%2F&encoding-type=url&prefix=",
+    *(f"{name}=" for name in ("acl", "cors", "delete", "lifecycle", "location", "policy", "tagging")),
+    *(f"{name}=" for name in ("uploads", "versioning", "versions")),
+)
 
 
 def suspects(
@@ -173,9 +187,10 @@ def _encoding_slashes(path: str, places: Iterable[int]) -> str:
 def _queries(seen: Canonical, message: Message | None) -> Iterator[Canonical]:
     query = seen.query
     items = query.split("&") if query else []
-    made = [f"x-id={name}" for name in _OPERATION_ITEMS]
-    if items:
-        made = ["&".join(sorted([*items, item])) for item in made]
+    made = ["&".join(sorted([*items, f"x-id={name}"])) for name in _OPERATION_ITEMS]
+    if not items:
+        made += _USUAL_QUERIES
+    else:
         made += ["", paths.encoded_again(query), query.replace("%25", "%"), unquote(query)]
         made += [query.replace("%20", "+"), query.replace("%20", "%2B"), query.replace("%2B", "%20")]
         made.append(query.replace("%2F", "/"))

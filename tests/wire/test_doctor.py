@@ -144,8 +144,8 @@ def test_every_form_of_evidence_leads_to_the_cause(client, log_lines, name):
         line = next(line for line in stream.getvalue().splitlines() if "canonical_request" in line)
         assert causes(line, hosts=hosts) == wanted
         assert causes(line, {}, signed_text(client, draft)) == wanted
-    # One side alone tells nothing, and the wrong key proves nothing.
-    assert causes(body, {}) == causes(raw(sent), {}) == []
+    # One side alone tells nothing but that something is not there.
+    assert causes(body, {}) == causes(raw(sent), {}) == (wanted if wanted == ["header-removed"] else [])
 
 
 @pytest.mark.parametrize("name", ["host rewritten", "slash decoded"])
@@ -269,6 +269,39 @@ def test_a_log_of_botocore_has_both_sides(client):
     log = f"2026 - MainThread - botocore.auth - {signed_text(client, draft)}\n"
     log += f"2026 - botocore.parsers - DEBUG - Response body:\n{answer.body!r}\n"
     assert causes(log, {}) == ["header-changed"]
+
+
+def prepared(draft, host):
+    """Return the line in which botocore says what it sends."""
+    headers = {name: value.encode() for name, value in draft.headers if name != "Host"}
+    return (
+        "2026 - MainThread - botocore.endpoint - DEBUG - Sending http request: <AWSPreparedRequest "
+        f"stream_output=False, method={draft.method}, url=http://{host}{draft.target}, headers={headers}>\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["slashes merged", "host rewritten", "accept-encoding removed"])
+def test_what_the_aws_command_says(client, name):
+    answer, draft, _ = refused(client, name)
+    log = f"{prepared(draft, client.host)}botocore.parsers - DEBUG - Response body:\n{answer.body!r}\n"
+    assert causes(log, {}) == [CHANGES[name][0]]
+    # Without the answer there is nothing to compare with.
+    assert causes(prepared(draft, client.host)) == []
+
+
+def test_another_secret_by_what_the_aws_command_says(client):
+    wrong = client.as_user(MAIN[0], "another-secret")
+    draft = wrong.draft("GET", "/b/k")
+    log = prepared(draft, client.host) + repr(wrong.send(draft).body)
+    assert causes(log, {}) == causes(log) == ["secret"]
+    assert causes(prepared(draft, client.host)) == []
+
+
+def test_an_absent_header_is_a_cause_whatever_its_value_was(client):
+    draft = client.draft("PUT", "/b/k", {"x-amz-meta-a_b": "1"}, body=b"1")
+    draft.set("x-amz-meta-a_b", None)
+    body = client.send(draft).body.decode()
+    assert causes(body) == causes(body, {}) == ["header-removed"]
 
 
 def test_the_log_has_no_signature_and_no_secret_value(client, log_lines):
