@@ -1,7 +1,12 @@
 """Requests through proxies: what was signed is what the client sent, and nothing else passes."""
 
+import io
+import json
+import logging
+
 import pytest
 
+from s3shim import logs
 from s3shim.backends.memory import MemoryBackend
 from s3shim.config import load
 from s3shim.wsgi import create_app
@@ -164,12 +169,16 @@ def test_answers_tell_the_url_that_clients_know(behind, signed, flags, host, pre
     assert done.xml().findtext("{*}Location") == wanted
 
 
-def test_the_log_has_the_address_of_the_client(behind, signed, caplog, monkeypatch):
+def test_the_log_has_the_address_of_the_client(behind, signed):
     client = signed(behind("--trusted-proxies", PROXY))
-    addresses = []
-    monkeypatch.setattr(
-        "s3shim.gateway.log.log", lambda *_, extra: addresses.append(extra["fields"]["remote_ip"])
-    )
-    for peer in (PROXY, "192.0.2.7"):
-        through(client, "GET", "/", peer=peer, forwarded=[("X-Forwarded-For", "6.6.6.6, 203.0.113.9")])
+    stream = io.StringIO()
+    logger = logging.getLogger(logs.LOGGER)
+    before = logger.handlers, logger.level, logger.propagate
+    logs.setup("json", "info", stream)
+    try:
+        for peer in (PROXY, "192.0.2.7"):
+            through(client, "GET", "/", peer=peer, forwarded=[("X-Forwarded-For", "6.6.6.6, 203.0.113.9")])
+    finally:
+        logger.handlers, logger.level, logger.propagate = before
+    addresses = [json.loads(line)["remote_ip"] for line in stream.getvalue().splitlines()]
     assert addresses == ["203.0.113.9", "192.0.2.7"]
