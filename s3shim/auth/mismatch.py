@@ -14,12 +14,14 @@ from s3shim.auth.sigv4 import Claim
 HIDDEN = "(hidden)"
 """Stands in the log for the value of a header that is a secret itself."""
 
-_SECRET_HEADERS = (
-    "x-amz-server-side-encryption-customer-key:",
-    "x-amz-copy-source-server-side-encryption-customer-key:",
-    "x-amz-security-token:",
-    "cookie:",
-    "proxy-authorization:",
+SECRET_HEADERS = frozenset(
+    {
+        "x-amz-server-side-encryption-customer-key",
+        "x-amz-copy-source-server-side-encryption-customer-key",
+        "x-amz-security-token",
+        "cookie",
+        "proxy-authorization",
+    }
 )
 _LOGGED = 16 * 1024  # characters of a canonical request
 
@@ -42,4 +44,5 @@ def log_mismatch(request_id: str, claim: Claim, text: str, canonical: bytes) -> 
 
 
 def _hidden(line: str) -> str:
-    return line.partition(":")[0] + ":" + HIDDEN if line.startswith(_SECRET_HEADERS) else line
+    name, colon, _ = line.partition(":")
+    return f"{name}:{HIDDEN}" if colon and name in SECRET_HEADERS else line

@@ -56,6 +56,13 @@ class Hooks:
         """Get ready, and hand the listening socket over."""
         if arbiter.cfg.bind != [str(self.config.listen)]:
             fail(StartFailed("gunicorn's bind is set by S3SHIM_LISTEN, not by its own option", REFUSED))
+        own = self.certificate
+        if (arbiter.cfg.certfile, arbiter.cfg.keyfile) != (own and str(own.chain), own and str(own.key)):
+            fail(
+                StartFailed(
+                    "gunicorn's certfile and keyfile are set by S3SHIM_TLS_CERT and S3SHIM_TLS_KEY", REFUSED
+                )
+            )
         try:
             self.started = start(self.config)
         except StartFailed as failed:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from typing import NamedTuple
 
-from s3shim.auth.mismatch import HIDDEN
+from s3shim.auth.mismatch import HIDDEN, SECRET_HEADERS
 from s3shim.doctor.canonical import Canonical
 from s3shim.doctor.paths import compare_paths
 
@@ -159,9 +159,13 @@ def _plain(text: str) -> str:
 
 
 def _header(name: str, signed: str, seen: str) -> Finding:
+    if name in SECRET_HEADERS and seen:
+        return Finding(
+            "header-changed", f"The client signed another value of the header {name} than the server got."
+        )
     said = f"The client signed the header {name} as {_show(signed)}, the server got {_show(seen)}: "
     if not seen:
-        value = f" ({_show(signed)})" if signed else ""
+        value = f" ({_show(signed)})" if signed and name not in SECRET_HEADERS else ""
         said = f"The client signed the header {name}{value}, and the server did not get it: "
     if seen and " ".join(signed.split()) == " ".join(seen.split()):
         return Finding(

@@ -321,6 +321,19 @@ def test_the_log_has_no_signature_and_no_secret_value(client, log_lines):
         assert causes(line, {}, dump) == ["host-rewritten"]
 
 
+def test_the_doctor_repeats_no_secret_value(client):
+    secret = {"x-amz-server-side-encryption-customer-key": "c2VjcmV0LWtleQ=="}
+    for new in ("b3RoZXIta2V5", None):
+        draft = client.draft("GET", "/b/k", secret)
+        dump = signed_text(client, draft)
+        draft.set("x-amz-server-side-encryption-customer-key", new)
+        evidence = doctor.read(dump, doctor.read(client.send(draft).body.decode()))
+        [finding] = doctor.diagnose(evidence, {}).findings
+        assert finding.cause == ("header-changed" if new else "header-removed")
+        assert "c2VjcmV0" not in finding.sentence
+        assert "b3RoZXI" not in finding.sentence
+
+
 def test_the_log_has_nothing_of_it_at_other_levels(client, log_lines):
     logging.getLogger("s3shim").setLevel("INFO")
     refused(client, "host rewritten")
