@@ -15,14 +15,15 @@ from conformance import expected
 from conformance.cases import Options, Outcome, Refused
 from conformance.load import suite as load
 from conformance.matrix import suite as matrix
+from conformance.nginx import suite as nginx
 from conformance.s3tests import suite as s3tests
 from conformance.suites import aws, large, minio_py, multipart, rclone, s3cmd
 
 SUITES = {
     suite.SUITE.name: suite.SUITE
-    for suite in (aws, multipart, minio_py, s3cmd, rclone, s3tests, matrix, large, load)
+    for suite in (aws, multipart, minio_py, s3cmd, rclone, s3tests, matrix, large, load, nginx)
 }
-ON_REQUEST = ("matrix", "large", "load")
+ON_REQUEST = ("matrix", "large", "load", "nginx")
 _UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _LABELS = {"pass": "PASS", "fail": "FAIL", "out": "SKIP", "n/a": "N/A"}
 
@@ -73,7 +74,10 @@ def _run(name: str, options: Options, wanted: str) -> tuple[list[Outcome], str]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m conformance", description=__doc__)
     parser.add_argument(
-        "--only", nargs="+", choices=SUITES, help="suites to run (default: all but matrix, large and load)"
+        "--only",
+        nargs="+",
+        choices=SUITES,
+        help="suites to run (default: all but matrix, large, load and nginx)",
     )
     parser.add_argument("--case", default="", help="run only cases whose name contains this")
     parser.add_argument("--s3-tests", type=Path, help="a checkout of ceph/s3-tests")

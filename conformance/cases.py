@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -115,13 +115,14 @@ class Context:
 
 @dataclass(slots=True)
 class Suite:
-    """Cases that share a server. ``programs`` must be installed; ``flags`` are the server's."""
+    """Cases that share a server, started by ``server``. ``programs`` must be installed; ``flags`` are its."""
 
     name: str
     programs: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     seconds: int = 120
     cases: dict[str, Callable[[Context], None]] = field(default_factory=dict)
+    server: Callable[[Path, Sequence[str]], Server] = Server
 
     def case(self, function: Callable[[Context], None]) -> Callable[[Context], None]:
         """Register ``function``: the decorator of a case."""
@@ -132,7 +133,7 @@ class Suite:
         """Yield the outcome and the notes of each case whose name contains ``wanted``. Raises Refused."""
         for name in self.programs:
             program(name)
-        with Server(work, self.flags) as server:
+        with self.server(work, self.flags) as server:
             for name, function in self.cases.items():
                 if wanted not in name:
                     continue

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from s3shim.wire.hosts import ExternalUrl, Trusted, bucket_of, parse_external_url, parse_trusted
+
 PREFIX = "S3SHIM_"
 
 _UNITS = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
@@ -62,6 +64,8 @@ class Config:
     credentials: Path
     region: str
     domains: tuple[str, ...]
+    external_url: ExternalUrl | None
+    trusted_proxies: Trusted
     inline_max: int
     block_size: int
     min_part_size: int
@@ -78,6 +82,8 @@ class Config:
     keepalive: int
     graceful_timeout: int
     behind_proxy: bool
+    tls_cert: Path | None
+    tls_key: Path | None
     allow_root: bool
     allow_unsafe_filesystem: bool
     server_header: str
@@ -214,6 +220,18 @@ SETTINGS = (
     Setting("credentials", _path, None, "JSON file of access keys; default DATA/credentials.json"),
     Setting("region", _region, "us-east-1", "region of the buckets; any accepts every one in a signature"),
     Setting("domains", _domains, None, "host names NAME for which BUCKET.NAME is the bucket, by commas"),
+    Setting(
+        "external_url",
+        parse_external_url,
+        None,
+        "URL under which clients reach the service through a proxy that changes Host or takes a prefix away",
+    ),
+    Setting(
+        "trusted_proxies",
+        parse_trusted,
+        None,
+        "addresses and networks, by commas, whose X-Forwarded-* headers are believed; unix for a Unix socket",
+    ),
     Setting("inline_max", _size(0, 2**20), "64KiB", "largest object that is kept in the index itself"),
     Setting("block_size", _block_size, "1MiB", "bytes under one checksum, verified on each read"),
     Setting("min_part_size", _size(1, 5 * 2**30), "5MiB", "smallest part of a multipart upload but the last"),
@@ -245,6 +263,8 @@ SETTINGS = (
     Setting("keepalive", _count(0, 86400), "20", "seconds to keep a connection without a request"),
     Setting("graceful_timeout", _count(0, 86400), "90", "seconds that running requests get at a stop"),
     Setting("behind_proxy", _switch, "false", "a proxy in front speaks TLS: no warning about plain HTTP"),
+    Setting("tls_cert", _path, None, "PEM file of the certificate and its chain: HTTPS; needs the key"),
+    Setting("tls_key", _path, None, "PEM file of the certificate's key; both are read again at SIGHUP"),
     Setting("allow_root", _switch, "false", "run as root without a warning"),
     Setting(
         "allow_unsafe_filesystem",
@@ -301,12 +321,29 @@ def load(
             raise ConfigError(f"unknown setting {name} in the environment")
     flags = vars(parser(prog).parse_args(list(argv or ())))
     values = {setting.name: _value(setting, flags.get(setting.name), environ) for setting in SETTINGS}
-    if (values["access_key"] is None) != (values["secret_key"] is None):
-        raise ConfigError(f"{PREFIX}ACCESS_KEY and {PREFIX}SECRET_KEY must be given together")
+    for one, other in (("ACCESS_KEY", "SECRET_KEY"), ("TLS_CERT", "TLS_KEY")):
+        if (values[one.lower()] is None) != (values[other.lower()] is None):
+            raise ConfigError(f"{PREFIX}{one} and {PREFIX}{other} must be given together")
     values["domains"] = values["domains"] or ()
+    values["trusted_proxies"] = values["trusted_proxies"] or Trusted()
+    external = values["external_url"]
+    if external is not None and bucket_of(external.host, values["domains"]):
+        raise ConfigError(f"{PREFIX}EXTERNAL_URL is the URL of a bucket below one of {PREFIX}DOMAINS")
     if values["credentials"] is None:
         values["credentials"] = values["data"] / "credentials.json"
     return Config(**values)
+
+
+def key_pair(environ: Mapping[str, str] | None = None) -> tuple[str, str] | None:
+    """Return the key pair of the environment: that of s3shim, else that of AWS's clients; None for none."""
+    environ = os.environ if environ is None else environ
+    for access_key, secret_key in (
+        (f"{PREFIX}ACCESS_KEY", f"{PREFIX}SECRET_KEY"),
+        ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    ):
+        if environ.get(access_key) and environ.get(secret_key):
+            return environ[access_key], environ[secret_key]
+    return None
 
 
 def _value(setting: Setting, flag: str | None, environ: Mapping[str, str]) -> Any:

@@ -9,6 +9,7 @@ from s3shim.backends.base import Backend
 from s3shim.config import Config, load
 from s3shim.gateway import Gateway
 from s3shim.routes import Router
+from s3shim.wire.hosts import Proxies, Trusted
 from s3shim.wire.request import Service
 
 _ANY_REGION = "any"
@@ -40,6 +41,8 @@ def create_app(config: Config, backend: Backend | None = None) -> Gateway:
         min_part_size=config.min_part_size,
         domains=config.domains,
     )
+    if config.external_url is not None or config.trusted_proxies != Trusted():
+        service.proxies = Proxies(config.external_url, config.trusted_proxies)
     if config.region == _ANY_REGION:
         service.any_region = True
     else:

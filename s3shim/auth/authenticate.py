@@ -11,6 +11,7 @@ from hashlib import sha256
 
 from s3shim.auth import sigv4
 from s3shim.auth.credentials import Credential, Credentials
+from s3shim.auth.mismatch import log_mismatch
 from s3shim.auth.sigv4 import Claim
 from s3shim.errors import Code, S3Error
 from s3shim.model import ANONYMOUS, Identity
@@ -135,9 +136,9 @@ class Authenticator:
         block = sigv4.canonical_headers(claim.signed_headers, headers)
         canonical = sigv4.canonical_request(
             request.method,
-            sigv4.canonical_path(request.path),
+            sigv4.canonical_path(request.signed_path),
             sigv4.canonical_query(request.query.items) if request.query.items else "",
-            block or "",
+            sigv4.told_headers(claim.signed_headers, headers) if block is None else block,
             claim.signed_headers,
             signed,
         )
@@ -148,6 +149,7 @@ class Authenticator:
         if credential is self._nobody:
             raise sigv4.unknown_key(claim)
         if not right or block is None:
+            log_mismatch(request.id, claim, text, canonical)
             raise sigv4.mismatch(claim, text, canonical)
 
         if digest is not None:

@@ -7,12 +7,13 @@ from shlex import quote
 
 from s3shim import __version__
 from s3shim.config import Address
+from s3shim.wire.hosts import ExternalUrl
 
 _TEMPLATE = """\
 s3shim {version} is listening.
 
   endpoint    {endpoint}
-  region      {region}
+{outside}  region      {region}
   access key  {access_key}
   secret key  {secret_key}
 
@@ -30,7 +31,7 @@ print(s3.list_buckets()["Buckets"])
 # minio-py
 from minio import Minio
 client = Minio({py_host}, access_key={py_access_key}, secret_key={py_secret_key},
-               region={py_region}, secure=False)
+               region={py_region}, secure={secure})
 print(client.list_buckets())
 
 # rclone
@@ -42,13 +43,26 @@ rclone lsd s3shim:
 """
 
 
-def banner(bound: Address, region: str, access_key: str, secret_key: str) -> str:
-    """Return the text for the numeric address ``bound``; the region ``any`` is shown as us-east-1."""
+def banner(
+    bound: Address,
+    region: str,
+    access_key: str,
+    secret_key: str,
+    *,
+    secure: bool,
+    outside: ExternalUrl | None = None,
+) -> str:
+    """Return the text for the numeric address ``bound``; the region ``any`` is shown as us-east-1.
+
+    ``secure``: the address speaks TLS. ``outside``: where others than this machine reach it.
+    """
     host = str(_reachable(bound))
     region = "us-east-1" if region == "any" else region
-    endpoint = f"http://{host}"
+    endpoint = f"{'https' if secure else 'http'}://{host}"
     return _TEMPLATE.format(
         version=__version__,
+        secure=secure,
+        outside="" if outside is None else f"  outside     {outside.scheme}://{outside.host}{outside.path}\n",
         endpoint=endpoint,
         region=region,
         access_key=access_key,

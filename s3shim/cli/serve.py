@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 import sys
 from typing import Any, NoReturn
 
@@ -15,7 +16,7 @@ from gunicorn.sock import create_sockets
 from s3shim import logs
 from s3shim.cli.banner import banner
 from s3shim.cli.memory import return_memory, share_heap
-from s3shim.cli.start import FAILED, REFUSED, UMASK, Started, StartFailed, start
+from s3shim.cli.start import FAILED, REFUSED, UMASK, Started, StartFailed, certificate_of, start
 from s3shim.config import Address, Config, ConfigError, load
 from s3shim.server.connection import Limits
 from s3shim.server.worker import hold_signals_over_forks, worker_class
@@ -49,11 +50,19 @@ class Hooks:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.started: Started | None = None
+        self.certificate = certificate_of(config)
 
     def on_starting(self, arbiter: Any) -> None:
         """Get ready, and hand the listening socket over."""
         if arbiter.cfg.bind != [str(self.config.listen)]:
             fail(StartFailed("gunicorn's bind is set by S3SHIM_LISTEN, not by its own option", REFUSED))
+        own = self.certificate
+        if (arbiter.cfg.certfile, arbiter.cfg.keyfile) != (own and str(own.chain), own and str(own.key)):
+            fail(
+                StartFailed(
+                    "gunicorn's certfile and keyfile are set by S3SHIM_TLS_CERT and S3SHIM_TLS_KEY", REFUSED
+                )
+            )
         try:
             self.started = start(self.config)
         except StartFailed as failed:
@@ -67,8 +76,24 @@ class Hooks:
         started = self.started
         assert started is not None
         bound = Address(*arbiter.LISTENERS[0].getsockname()[:2])
-        text = banner(bound, self.config.region, started.access_key, started.secret_key)
+        text = banner(
+            bound,
+            self.config.region,
+            started.access_key,
+            started.secret_key,
+            secure=self.certificate is not None,
+            outside=self.config.external_url,
+        )
         print(text, flush=True)
+
+    def on_reload(self, arbiter: Any) -> None:
+        """Read the certificate again, before the new workers begin."""
+        if self.certificate is not None:
+            self.certificate.renew()
+
+    def ssl_context(self, cfg: Any, _default: Any) -> ssl.SSLContext | None:
+        """Return what the master has read; called in a worker."""
+        return self.certificate.context if self.certificate is not None else None
 
     def on_exit(self, arbiter: Any) -> None:
         """Let the exit code be ours where gunicorn stops because no worker can start."""
@@ -118,6 +143,9 @@ def settings(config: Config) -> dict[str, Any]:
         "forwarded_allow_ips": "",
         "secure_scheme_headers": {},
         "proxy_protocol": "off",
+        "certfile": config.tls_cert and str(config.tls_cert),
+        "keyfile": config.tls_key and str(config.tls_key),
+        "ssl_context": hooks.ssl_context,
         # The worker hands every header line on as sent, and keeps names with "_" out of the environ.
         "header_map": "dangerous",
         "umask": UMASK,
@@ -131,6 +159,7 @@ def settings(config: Config) -> dict[str, Any]:
         "logger_class": Logger,
         "on_starting": hooks.on_starting,
         "when_ready": hooks.when_ready,
+        "on_reload": hooks.on_reload,
         "on_exit": hooks.on_exit,
     }
 

@@ -19,6 +19,7 @@ from s3shim.backends.local.isolation import Killed, in_child
 from s3shim.backends.local.layout import StoreRefused
 from s3shim.backends.local.mounts import file_system, is_unsafe, mounts_of_now, warning
 from s3shim.backends.local.sweep import sweep
+from s3shim.cli.tls import Certificate, CertificateRefused, certificate
 from s3shim.config import Address, Config
 
 T = TypeVar("T")
@@ -85,13 +86,16 @@ def start(config: Config) -> Started:
     os.umask(UMASK)
     listener = _bind(config.listen)
     try:
+        shown = certificate_of(config)
+        if shown is not None:
+            shown.load()
         _check_file_system(config)
         _guarded(config, layout.prepare)
         lock = layout.lock(config.data)
         access_key, secret_key = credentials.ensure(config.credentials, config.access_key, config.secret_key)
         _check_exposure(config, listener)
         swept = _guarded(config, sweep)
-    except (StoreRefused, CredentialsRefused) as refused:
+    except (StoreRefused, CredentialsRefused, CertificateRefused) as refused:
         raise StartFailed(str(refused), REFUSED) from None
     try:
         listener.listen(BACKLOG)
@@ -99,6 +103,13 @@ def start(config: Config) -> Started:
         raise _cannot_listen(config.listen, error) from None
     log.info("starting", extra={"fields": {"data": str(config.data), "removed_files": swept}})
     return Started(listener, lock, access_key, secret_key)
+
+
+def certificate_of(config: Config) -> Certificate | None:
+    """Return the certificate that the settings name, None for plain HTTP."""
+    if config.tls_cert is None or config.tls_key is None:
+        return None
+    return certificate(config.tls_cert, config.tls_key)
 
 
 def _check_file_system(config: Config) -> None:
@@ -158,7 +169,11 @@ def _check_exposure(config: Config, listener: socket.socket) -> None:
                     f"it must not be used on {config.listen}",
                     REFUSED,
                 )
-        if not config.behind_proxy:
-            log.warning("plain HTTP on %s: put a TLS proxy in front and give --behind-proxy", config.listen)
+        if config.tls_cert is None and not config.behind_proxy:
+            log.warning(
+                "plain HTTP on %s: give --tls-cert and --tls-key, or put a TLS proxy in front and give "
+                "--behind-proxy",
+                config.listen,
+            )
     if os.geteuid() == 0 and not config.allow_root:
         log.warning("running as root: use an account of its own, or give --allow-root")

@@ -31,7 +31,7 @@ def write_line(
         level,
         (
             request.id,
-            request.environ.get("REMOTE_ADDR", ""),
+            request.remote_ip,
             request.identity.account,
             request.method,
             operation,

@@ -19,13 +19,13 @@ from s3shim.errors import Code, S3Error
 from s3shim.model import ANONYMOUS, Identity, ObjectRef, UploadRef
 from s3shim.multipart import MAX_PARTS
 from s3shim.wire.body import MAX_PUT_SIZE, RequestBody
+from s3shim.wire.hosts import HOST, Proxies, bucket_of
 
 Environ = dict[str, Any]
 
 _PART_NUMBER = re.compile("[0-9]{1,5}", re.ASCII)
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
-_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?", re.ASCII)
 
 _MEANINGFUL = ("x-amz-", "if-", "content-range")
 
@@ -145,7 +145,7 @@ class Service:
     ``region`` is the one it reports; ``any_region`` lets a LocationConstraint name any other.
     ``token_key`` seals continuation tokens. ``max_put_size`` bounds one request body and
     ``min_part_size`` is the least size of a part but the last, in bytes. ``domains`` are the host names,
-    in lower case, below which a host name is that of a bucket.
+    in lower case, below which a host name is that of a bucket. ``proxies``: what is known of those in front.
     """
 
     region: str = "us-east-1"
@@ -154,6 +154,7 @@ class Service:
     max_put_size: int = MAX_PUT_SIZE
     min_part_size: int = 5 * 1024**2
     domains: tuple[str, ...] = ()
+    proxies: Proxies | None = None
 
 
 def _nothing_else(action: str, bucket: str) -> None:
@@ -168,7 +169,8 @@ class S3Request:
 
     ``bucket`` and ``key`` are empty where the target names none; the router sets them. ``sent`` are
     the headers as sent, ``headers`` are those plus the x-amz-* items of a presigned query.
-    ``host_bucket`` is the bucket that the host name names (virtual-host addressing), or empty.
+    ``host_bucket`` is the bucket that the host name names (virtual-host addressing), or empty. ``path`` is
+    as it arrived; ``host`` and ``signed_path`` are as the client sent them, before any proxy.
     """
 
     __slots__ = (
@@ -186,8 +188,10 @@ class S3Request:
         "path",
         "query",
         "query_string",
+        "scheme",
         "sent",
         "service",
+        "signed_path",
         "started",
     )
 
@@ -212,6 +216,8 @@ class S3Request:
             self.host = absolute[1]
             target = target[absolute.end() :] or "/"
         self.path, _, self.query_string = target.partition("?")
+        self.signed_path = self.path
+        self.scheme: str = environ.get("wsgi.url_scheme", "http")
         self.body = RequestBody(environ, self.sent.get("content-length"), self.sent.get("transfer-encoding"))
         self.body.limit = service.max_put_size
 
@@ -244,6 +250,18 @@ class S3Request:
         query = self.query
         return "X-Amz-Signature" in query or "X-Amz-Algorithm" in query or "X-Amz-Credential" in query
 
+    @property
+    def url(self) -> str:
+        """The URL that the client has asked for, without the query."""
+        return f"{self.scheme}://{self.host}{self.signed_path}"
+
+    @property
+    def remote_ip(self) -> str:
+        """The address of the client, as far as it is known; "" for a Unix socket."""
+        peer: str = self.environ.get("REMOTE_ADDR", "")
+        proxies = self.service.proxies
+        return peer if proxies is None else proxies.remote_ip(peer, self.sent.get)
+
     def parse(self) -> None:
         """Read target, query and host. Raises InvalidURI, or BadRequest without a host."""
         if "#" in self.path or "#" in self.query_string:
@@ -255,14 +273,22 @@ class S3Request:
             self.host = self.sent.get("host", "") or ""
         if not self.host:
             raise S3Error(Code.BadRequest, "The Host header is missing.")
-        if not _HOST.fullmatch(self.host):
+        if not HOST.fullmatch(self.host):
             raise S3Error(Code.InvalidURI, "The Host header is not valid.")
+        if self.service.proxies is not None:
+            self._look_from_outside(self.service.proxies)
         if self.service.domains:
-            self.host_bucket = _bucket_of(self.host, self.service.domains)
+            self.host_bucket = bucket_of(self.host, self.service.domains)
         if self.path.startswith("//") and not self.host_bucket:
             raise S3Error(Code.InvalidURI)
         if self.presigned:
             self._take_headers_from_query()
+
+    def _look_from_outside(self, proxies: Proxies) -> None:
+        peer = self.environ.get("REMOTE_ADDR", "")
+        self.scheme, self.host, self.signed_path = proxies.seen(
+            peer, self.sent.get, self.scheme, self.host, self.path, self.service.domains
+        )
 
     def _take_headers_from_query(self) -> None:
         """Let an x-amz-* item of a presigned query count as the header of that name."""
@@ -298,16 +324,6 @@ PRESIGN_ITEMS = frozenset(
         "x-amz-content-sha256",
     }
 )
-
-
-def _bucket_of(host: str, domains: tuple[str, ...]) -> str:
-    name = host.lower()
-    if not name.startswith("["):
-        name = name.partition(":")[0].removesuffix(".")
-    for domain in domains:
-        if name.endswith("." + domain):
-            return name[: -len(domain) - 1]
-    return ""
 
 
 def decode_path_segment(raw: str, what: str) -> str:

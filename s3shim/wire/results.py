@@ -41,9 +41,8 @@ def initiate_result(bucket: str, upload: UploadInfo) -> Response:
 
 def complete_result(request: S3Request, info: ObjectInfo) -> Response:
     """Return CompleteMultipartUploadResult."""
-    location = f"http://{request.host}{request.path}"
     return xml_response(
-        f'<CompleteMultipartUploadResult xmlns="{NAMESPACE}"><Location>{text(location)}</Location>'
+        f'<CompleteMultipartUploadResult xmlns="{NAMESPACE}"><Location>{text(request.url)}</Location>'
         f"<Bucket>{text(request.bucket)}</Bucket><Key>{text(request.key)}</Key>"
         f"<ETag>&quot;{info.etag}&quot;</ETag>{checksum_elements(info.checksums)}{_type(info)}"
         "</CompleteMultipartUploadResult>"

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -52,7 +53,7 @@ class Server:
         except BaseException:
             self.stop(signal.SIGKILL)
             raise
-        found = re.search(r"http://(127\.0\.0\.1|\[::1\]):([0-9]+)", self.banner)
+        found = re.search(r"https?://(127\.0\.0\.1|\[::1\]):([0-9]+)", self.banner)
         assert found, self.banner
         self.host, self.port = found[1].strip("[]"), int(found[2])
 
@@ -76,12 +77,14 @@ class Server:
         assert found, self.banner
         return found[1]
 
-    def connect(self) -> Client:
-        return Client(socket.create_connection((self.host, self.port), timeout=_PATIENCE))
+    def connect(self, tls: ssl.SSLContext | None = None) -> Client:
+        """Connect; ``tls`` is what the server is checked against, None is plain HTTP."""
+        sock = socket.create_connection((self.host, self.port), timeout=_PATIENCE)
+        return Client(sock if tls is None else tls.wrap_socket(sock, server_hostname=self.host))
 
-    def ask(self, request: bytes) -> Answer:
+    def ask(self, request: bytes, tls: ssl.SSLContext | None = None) -> Answer:
         """Send ``request`` on a connection of its own and return the first answer."""
-        with self.connect() as client:
+        with self.connect(tls) as client:
             client.send(request)
             return client.answer()
 

@@ -148,6 +148,14 @@ def test_gunicorn_takes_the_address_from_the_settings_only(tmp_path: Path) -> No
     assert "S3SHIM_LISTEN" in stderr
 
 
+def test_gunicorn_takes_the_certificate_from_the_settings_only(tmp_path: Path) -> None:
+    settings = {"S3SHIM_LISTEN": "127.0.0.1:0", "S3SHIM_DATA": str(tmp_path / "data")}
+    code, stderr = refused([*GUNICORN, "--certfile", "x.pem", "--keyfile", "x.key"], settings)
+    assert code == 78
+    assert re.fullmatch("s3shim: .*S3SHIM_TLS_CERT.*\n", stderr)
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_worker_that_cannot_start_ends_the_server_with_1(tmp_path: Path) -> None:
     settings = {"S3SHIM_LISTEN": "127.0.0.1:0", "S3SHIM_DATA": str(tmp_path / "data")}
     done = subprocess.run(

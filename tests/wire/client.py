@@ -11,6 +11,7 @@ import http.client
 import io
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -278,9 +279,11 @@ class LiveClient(BaseClient):
         region: str = "us-east-1",
         host: str | None = None,
         timeout: float = LONGEST_WAIT,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         super().__init__(access_key, secret_key, region, host or f"{address}:{port}")
         self.address = (address, port)
+        self.tls = tls
         self.timeout = timeout
         self._local = threading.local()
 
@@ -298,9 +301,12 @@ class LiveClient(BaseClient):
                 self.close()
                 if not isinstance(draft.body, bytes):
                     raise
-        self._local.connection = socket.create_connection(self.address, self.timeout)
-        self._local.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return self._exchange(self._local.connection, draft)
+        connection = socket.create_connection(self.address, self.timeout)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.tls is not None:
+            connection = self.tls.wrap_socket(connection, server_hostname=self.address[0])
+        self._local.connection = connection
+        return self._exchange(connection, draft)
 
     def close(self) -> None:
         """Close this thread's connection."""
