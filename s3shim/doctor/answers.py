@@ -9,20 +9,17 @@ _ALWAYS = {
     "InvalidAccessKeyId": (
         "access-key",
         "The server does not know the access key {AWSAccessKeyId}: add it to the credentials file, or give "
-        "the "
-        "client one of the keys in it.",
+        "the client one of the keys in it.",
     ),
     "RequestTimeTooSkewed": (
         "clock",
         "The client's clock said {RequestTime} when the server's said {ServerTime}, and they may differ by "
-        "15 "
-        "minutes: set both by NTP.",
+        "15 minutes: set both by NTP.",
     ),
     "InvalidToken": (
         "token",
         "The client sends a session token (x-amz-security-token), which belongs to temporary credentials "
-        "that "
-        "this server does not issue: remove AWS_SESSION_TOKEN, or the token in the client's profile.",
+        "that this server does not issue: remove AWS_SESSION_TOKEN, or the token in the client's profile.",
     ),
 }
 
@@ -43,8 +40,7 @@ _BY_MESSAGE = {
     "Request has expired": (
         "expired",
         "The presigned URL ended at {Expires}, and it was {ServerTime}: make a new one with a longer life, "
-        "and "
-        "set both clocks by NTP.",
+        "and set both clocks by NTP.",
     ),
     "Request is not valid yet": (
         "clock",
@@ -58,8 +54,7 @@ _BY_MESSAGE = {
     "The authorization mechanism you have provided is not supported": (
         "version-2",
         "The client signs with Signature Version 2, which is not served: set its signature version to 4 "
-        "(boto3: "
-        "signature_version='s3v4'; s3cmd: no --signature-v2; rclone: no v2_auth).",
+        "(boto3: signature_version='s3v4'; s3cmd: no --signature-v2; rclone: no v2_auth).",
     ),
     "the date of the Credential is not": (
         "date",

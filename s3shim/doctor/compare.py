@@ -27,14 +27,22 @@ class Finding(NamedTuple):
 
 def compare(signed: Canonical, seen: Canonical) -> list[Finding]:
     """Return what differs, the likeliest cause first; nothing where all is the same."""
+    dates = [dict(side.headers).get("x-amz-date", "") for side in (signed, seen)]
+    if all(dates) and dates[0] != dates[1]:
+        return [
+            Finding(
+                "date",
+                f"The client signed at {dates[0]}, and the server was told {dates[1]}: these are two "
+                "requests, or a proxy changed x-amz-date; give both sides of the same request.",
+            )
+        ]
     found = []
     if signed.method != seen.method:
         found.append(
             Finding(
                 "method",
                 f"The client signed the method {signed.method}, the server got {seen.method}: a proxy "
-                "changed "
-                "it; switch that off (nginx: proxy_cache_convert_head off;).",
+                "changed it; switch that off (nginx: proxy_cache_convert_head off;).",
             )
         )
     if signed.host != seen.host:
@@ -111,23 +119,20 @@ def _query(signed: str, seen: str) -> Finding:
         return Finding(
             "query-removed",
             f"The client signed the query item {_show('&'.join(missing))}, and the server did not get it: "
-            "let "
-            "the proxy pass the query on as it came (nginx: proxy_pass without a path, no rewrite).",
+            "let the proxy pass the query on as it came (nginx: proxy_pass without a path, no rewrite).",
         )
     if added and not missing:
         return Finding(
             "query-added",
             f"The server got the query item {_show('&'.join(added))}, which the client did not sign: "
-            "something "
-            "on the way added it, or the client adds it after signing; nothing may.",
+            "something on the way added it, or the client adds it after signing; nothing may.",
         )
     if sorted(map(_plain, mine)) == sorted(map(_plain, theirs)):
         return _query_item("&".join(missing), "&".join(added))
     return Finding(
         "query-changed",
         f"The client signed the query {_show(signed)}, the server got {_show(seen)}: let the proxy pass it "
-        "on "
-        "as it came.",
+        "on as it came.",
     )
 
 

@@ -65,8 +65,7 @@ def _needed(compared: bool) -> str:
     if compared:
         return (
             "What the client sent is what the server saw, so the client signed something else, or with "
-            "another "
-            "secret key: give the secret key (--credentials) to find which."
+            "another secret key: give the secret key (--credentials) to find which."
         )
     return (
         "Only one side of the request is known: give what the client signed (--client, such as the output of "
@@ -105,17 +104,15 @@ def _compare_scopes(evidence: Evidence) -> list[Finding]:
         return [
             Finding(
                 "region",
-                f"The client signed for the region {signed.region!r}, and its request names {seen.region!r}: "
-                "let "
-                "nothing on the way change the Authorization header.",
+                f"The client signed for the region {signed.region!r}, and its request names "
+                f"{seen.region!r}: let nothing on the way change the Authorization header.",
             )
         ]
     return [
         Finding(
             "date",
             f"The client signed at {signed.timestamp}, and the server was told {seen.timestamp}: let no "
-            "proxy "
-            "change x-amz-date or Date, and compare dumps of the same request.",
+            "proxy change x-amz-date or Date, and compare dumps of the same request.",
         )
     ]
 
@@ -125,9 +122,8 @@ def _another_secret(evidence: Evidence, fits: bool) -> Finding:
     if fits:
         return Finding(
             "secret-of-server",
-            f"The secret key given here makes the signature right, so the server has another one for the "
-            "access "
-            f"key {key}: restart it after a change of its credentials.",
+            "The secret key given here makes the signature right, so the server has another one for the "
+            f"access key {key}: restart it after a change of its credentials.",
         )
     return Finding(
         "secret",
@@ -196,9 +192,8 @@ def _near(secrets: Mapping[str, bytes], own: str) -> Iterator[tuple[str, bytes, 
             own,
             changed,
             (
-                "The client's secret key for {own} has a blank or a line end around it: remove it where the "
-                "client "
-                "reads the key from."
+                "The client's secret key for {own} has a blank or a line end around it: remove it where "
+                "the client reads the key from."
             ),
         )
     for changed in (secret.strip(), secret.strip(b"\"'"), b'"' + secret + b'"', b"'" + secret + b"'"):

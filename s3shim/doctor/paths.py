@@ -81,8 +81,7 @@ _CAUSES = (
         "path-normalised-by-client",
         lambda signed, seen: without_dots(seen) == signed,
         "the client signed a normalised path, which S3 unlike other services does not; switch the "
-        "normalising "
-        "of paths off in its signer.",
+        "normalising of paths off in its signer.",
     ),
     (
         "path-decoded",
@@ -141,8 +140,7 @@ _CAUSES = (
         "path-prefix-removed",
         _stripped,
         "a proxy took the prefix {prefix} away; tell the server the URL that clients use with "
-        "--external-url, "
-        "its path included.",
+        "--external-url, its path included.",
     ),
     (
         "path-prefix-added",

@@ -217,6 +217,12 @@ def test_a_request_that_is_right_as_it_stands(client):
     assert "right for the request as it stands" in verdict.missing
 
 
+def test_both_sides_must_be_of_the_same_request(client):
+    answer, _, _ = refused(client, "slash decoded")
+    other = signed_text(client, client.draft("GET", "/b/other", date="20200101T000000Z"))
+    assert causes(answer.body.decode(), {}, other) == ["date"]
+
+
 def test_presigned_urls(client):
     url = client.presign("GET", "/b/a%2Fb").replace("%2F", "/", 1)
     answer = client.request("GET", url, sign=False)
