@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INPUTS := setup.cfg pyproject.toml s3shim/__init__.py
 
-.PHONY: serve test check crash fuzz-requests conformance bench gate model docs clean
+.PHONY: serve test fuzz check crash fuzz-requests conformance bench gate model docs clean
 
 serve: .venv/serve.stamp
 	@exec $(BIN)/s3shim serve $(if $(LISTEN),--listen "$(LISTEN)") $(if $(DATA),--data "$(DATA)")
@@ -23,6 +23,10 @@ check: .venv/check.stamp
 fuzz-requests: .venv/test.stamp
 	$(BIN)/python -m tests.wire.fuzz $(if $(REQUESTS),--requests $(REQUESTS)) \
 		$(if $(SOCKETS),--sockets $(SOCKETS)) $(if $(SEED),--seed $(SEED)) $(if $(FIRST),--first $(FIRST))
+# 100,000 streams of bytes that are nearly requests; STREAMS, SEED and FIRST choose others.
+fuzz: .venv/test.stamp
+	$(BIN)/python -m tests.server.fuzz $(if $(STREAMS),--streams $(STREAMS)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(FIRST),--first $(FIRST))
 
 # Needs Linux, root, strace and mkfs.ext4: see docs/durability.md.
 crash: .venv/test.stamp
