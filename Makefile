@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INPUTS := setup.cfg pyproject.toml s3shim/__init__.py
 
-.PHONY: serve test fuzz check crash fuzz-requests conformance bench gate model docs clean
+.PHONY: serve test proxy fuzz check crash fuzz-requests conformance bench gate model docs clean
 
 serve: .venv/serve.stamp
 	@exec $(BIN)/s3shim serve $(if $(LISTEN),--listen "$(LISTEN)") $(if $(DATA),--data "$(DATA)")
@@ -27,6 +27,10 @@ fuzz-requests: .venv/test.stamp
 fuzz: .venv/test.stamp
 	$(BIN)/python -m tests.server.fuzz $(if $(STREAMS),--streams $(STREAMS)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(FIRST),--first $(FIRST))
+
+# Needs nginx: see docs/conformance.md.
+proxy: .venv/test.stamp
+	$(BIN)/python -m pytest conformance/proxy
 
 # Needs Linux, root, strace and mkfs.ext4: see docs/durability.md.
 crash: .venv/test.stamp
