@@ -4,13 +4,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 INPUTS := setup.cfg pyproject.toml s3shim/__init__.py
 
-.PHONY: serve test check crash fuzz-requests conformance bench gate model docs clean
+.PHONY: serve test crowd proxy fuzz check crash fuzz-requests conformance bench gate model docs clean
 
 serve: .venv/serve.stamp
 	@exec $(BIN)/s3shim serve $(if $(LISTEN),--listen "$(LISTEN)") $(if $(DATA),--data "$(DATA)")
 
+# WORKER=gthread or WORKER=s3shim: the tests of the wire go through that gunicorn worker.
 test: .venv/test.stamp
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest $(if $(WORKER),--worker $(WORKER)) $(TESTS)
 
 check: .venv/check.stamp
 	$(BIN)/ruff check .
@@ -23,6 +24,19 @@ check: .venv/check.stamp
 fuzz-requests: .venv/test.stamp
 	$(BIN)/python -m tests.wire.fuzz $(if $(REQUESTS),--requests $(REQUESTS)) \
 		$(if $(SOCKETS),--sockets $(SOCKETS)) $(if $(SEED),--seed $(SEED)) $(if $(FIRST),--first $(FIRST))
+# 100,000 streams of bytes that are nearly requests; STREAMS, SEED and FIRST choose others.
+fuzz: .venv/test.stamp
+	$(BIN)/python -m tests.server.fuzz $(if $(STREAMS),--streams $(STREAMS)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(FIRST),--first $(FIRST))
+
+# 5,000 idle and 500 slow connections, and what they cost others; IDLE, SLOW and SECONDS choose others.
+crowd: .venv/test.stamp
+	$(BIN)/python -m tests.server.crowd $(if $(IDLE),--idle $(IDLE)) $(if $(SLOW),--slow $(SLOW)) \
+		$(if $(SECONDS),--seconds $(SECONDS))
+
+# Needs nginx: see docs/conformance.md.
+proxy: .venv/test.stamp
+	$(BIN)/python -m pytest conformance/proxy
 
 # Needs Linux, root, strace and mkfs.ext4: see docs/durability.md.
 crash: .venv/test.stamp

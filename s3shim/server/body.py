@@ -212,7 +212,8 @@ class ChunkedBody(Body):
             self._parser.feed_data(piece)
         except HttpParserError as error:
             raise BadChunk(str(error)) from None
-        # Sizes, extensions and trailers have no limit in llhttp.
+        # Sizes, extensions and trailers have no limit in llhttp. A piece that brings data may bring some of
+        # what is around it too, so nothing below 4 KiB is refused and everything above 8 KiB is.
         self._barren = 0 if len(self._pieces) > found else self._barren + len(piece)
-        if self._barren > MAX_HEADER_SECTION or self._chunks.trailers > MAX_HEADER_SECTION:
+        if self._barren >= _SLICE or self._chunks.trailers > MAX_HEADER_SECTION:
             raise BadChunk("more around the chunks than is read")

@@ -25,7 +25,7 @@ RECEIVE = 16 * 1024
 _MOST = 256 * 1024  # bytes read, or sent from a file over TLS, at once
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _WANTS = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-_MOMENT = 0.05  # seconds that a thread waits for a client before another takes its seat
+_MOMENT = 0.05  # seconds that a thread waits for a client, in all of a request, before another takes its seat
 _RATE_AFTER = 30.0  # seconds of waiting after which the rate of a body counts
 
 _NO_SENDFILE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # from file systems that do not support it
@@ -248,10 +248,11 @@ class Connection:
         patience = min(self._limits.idle, self._end - began)
         poll = select.poll()
         poll.register(self.fd, events)
-        ready = poll.poll(max(min(_MOMENT, patience), 0) * 1000)
-        if not ready and patience > _MOMENT:
+        moment = max(min(_MOMENT - self._waited, patience), 0)
+        ready = poll.poll(moment * 1000)
+        if not ready and patience > moment:
             with self._away():
-                ready = poll.poll((patience - _MOMENT) * 1000)
+                ready = poll.poll((patience - moment) * 1000)
         self._waited += time.monotonic() - began
         if not ready:
             raise TimeoutError("the client does not go on")

@@ -21,6 +21,8 @@ class Crew:
         self._seats = seats
         self._most = most
         self._least = max(seats // 2, 1)
+        # A slow client goes and comes many times, and not each time is a thread to be started and ended.
+        self._enough = seats + seats // 4 + 1
         self._lock = threading.Lock()
         self._seated = 0
         self._threads = 0
@@ -89,10 +91,10 @@ class Crew:
 
     def _superfluous(self) -> bool:
         # Looked at without the lock first: it is asked after each request.
-        if self._seated <= self._seats:
+        if self._seated <= self._enough:
             return False
         with self._lock:
-            if self._seated <= self._seats:
+            if self._seated <= self._enough:
                 return False
             self._seated -= 1
             self._threads -= 1

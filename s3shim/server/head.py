@@ -182,6 +182,7 @@ def _name(sent: bytes) -> tuple[str, str]:
 def _frame(head: Head, lines: HeaderLines) -> None:
     """Decide where the body ends (RFC 9112, 6.3), and demand one Host (RFC 9112, 3.2)."""
     hosts = 0
+    closing = False
     length: str | None = None
     coding: str | None = None
     for name, value in lines:
@@ -196,12 +197,14 @@ def _frame(head: Head, lines: HeaderLines) -> None:
                 raise Refused(400, "more than one Transfer-Encoding")
             coding = value.lower()
         elif name == "connection":
-            _take_connection(head, value)
+            closing = _asks_to_close(head, value) or closing
         elif name == "expect":
             _take_expectation(head, value)
         else:
             # A proxy that takes it for the real one sees another end of the body.
             raise Refused(400, f"the header {name} passes for another")
+    if closing:
+        head.keep = False
     if hosts != 1 and (hosts or head.version == "1.1"):
         raise Refused(400, "there must be one Host")
     if coding is not None:
@@ -214,12 +217,11 @@ def _frame(head: Head, lines: HeaderLines) -> None:
         head.length = int(length)
 
 
-def _take_connection(head: Head, value: str) -> None:
+def _asks_to_close(head: Head, value: str) -> bool:
     tokens = {token.strip(" \t") for token in value.lower().split(",")}
-    if "close" in tokens:
-        head.keep = False
-    elif head.version == "1.0" and "keep-alive" in tokens:
+    if head.version == "1.0" and "keep-alive" in tokens:
         head.keep = True
+    return "close" in tokens
 
 
 def _take_expectation(head: Head, value: str) -> None:

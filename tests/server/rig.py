@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import socket
+import threading
 import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
@@ -46,7 +47,14 @@ class Rig(AbstractContextManager["Rig"]):
         self.service = Service(app, self.lobby, self.limits, log)
         self.crew = Crew(self.service.work, threads, most)
         self.crew.start()
+        self._ended = threading.Event()
+        self._clock = threading.Thread(target=self._tick, daemon=True)
+        self._clock.start()
         self._base = connection_environ(base_environ(workers=1, secure=False), "", "")
+
+    def _tick(self) -> None:
+        while not self._ended.wait(0.1):
+            self.service.expire()
 
     def connect(self) -> Client:
         """Return the client's end of a new connection."""
@@ -76,6 +84,8 @@ class Rig(AbstractContextManager["Rig"]):
             return bytes(received)
 
     def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._clock.join()
         self.crew.end()
         self.lobby.wake_all()
         deadline = time.monotonic() + PATIENCE

@@ -119,8 +119,10 @@ def test_a_chunked_body_that_is_cut_anywhere_is_an_error(place: int) -> None:
         b"5\r\nabcde\r\n0\r\nA: b\n\r\n",
         b"5\r\nabcde\r\n0\r\nA: b\r\n folded\r\n\r\n",
         b"5\r\nabcde\r\n0\r\nA: \0\r\n\r\n",
-        b"5\r\nabcde\r\n0;" + b"a" * 16000,
+        b"5\r\nabcde\r\n0;" + b"a" * 9000,
         b"5\r\nabcde\r\n0\r\n" + b"A: b\r\n" * 3000,
+        b"5;" + b"a" * 9000 + b"\r\nabcde\r\n0\r\n\r\n",
+        b"5\r\nabcde\r\n5;" + b"a" * 9000 + b"\r\nabcde\r\n0\r\n\r\n",
         b"0" * 9000,
     ],
 )
@@ -132,6 +134,14 @@ def test_a_chunked_body_in_another_form_is_an_error_for_good(body: bytes) -> Non
     # What was decoded before the fault is not handed out after it.
     with pytest.raises(BodyCutShort):
         reader.read()
+
+
+@pytest.mark.parametrize("size", range(1000, 20_000, 777))
+def test_long_extensions_are_read_up_to_a_limit(size: int) -> None:
+    extension = b";" + b"a" * 4000
+    chunk = b"%x%b\r\n%b\r\n" % (size, extension, b"x" * size)
+    source = Pieces([chunk * 5 + b"0" + extension + b"\r\n\r\n"])
+    assert ChunkedBody(source).read() == b"x" * size * 5
 
 
 def test_a_body_of_a_length_leaves_the_next_request_alone() -> None:

@@ -108,9 +108,9 @@ def test_stand_ins_end_when_those_who_waited_are_back(crew: Crew, jobs: Jobs) ->
         working = Busy()
         for _ in range(5):
             jobs.put(working)
-        assert until(lambda: working.running == 2)  # noqa: B023
+        assert until(lambda: working.running >= 2)  # noqa: B023
         time.sleep(0.06)
-        assert working.running == 2
+        assert working.running <= 3  # the seats, and one that may be needed soon
         working.end.set()
         assert until(lambda: working.running == 0 and jobs.queue.empty())  # noqa: B023
 
@@ -127,9 +127,11 @@ def test_the_last_seats_are_not_left(crew: Crew, jobs: Jobs) -> None:
     waiting.end.set()
     assert until(lambda: waiting.running == 0)
     working = Busy()
-    for _ in range(4):
+    for _ in range(5):
         jobs.put(working)
-    assert until(lambda: working.running == 2)
+    assert until(lambda: working.running in (2, 3))
+    time.sleep(0.1)
+    assert working.running in (2, 3)
     working.end.set()
 
 

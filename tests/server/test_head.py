@@ -71,6 +71,7 @@ def test_the_length_of_a_body(lines: bytes, length: int) -> None:
         (b"1.0", b"", False),
         (b"1.0", b"Connection: Keep-Alive\r\n", True),
         (b"1.0", b"Connection: keep-alive, close\r\n", False),
+        (b"1.0", b"Connection: close\r\nConnection: keep-alive\r\n", False),
     ],
 )
 def test_whether_the_connection_is_kept(line: bytes, lines: bytes, keep: bool) -> None:

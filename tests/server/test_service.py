@@ -104,6 +104,33 @@ def test_a_request_that_waits_for_a_thread_does_not_expire(app: App) -> None:
         assert waiting.answer().body == b"/2 0"
 
 
+def test_clients_that_trickle_hold_no_seat(app: App) -> None:
+    """None of their pauses is long, but in all they keep a thread waiting for most of its time."""
+    with Rig(app, threads=2) as rig:
+        slow = [rig.connect() for _ in range(6)]
+        ended = threading.Event()
+
+        def trickle() -> None:
+            while not ended.wait(0.02):
+                for client in slow:
+                    client.send(b"x")
+
+        for client in slow:
+            client.send(b"PUT /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        time.sleep(0.5)
+        began = time.monotonic()
+        for number in range(20):
+            assert answers(rig.exchange([GET % number]), 1) == [b"/%d 0" % number]
+        taken = time.monotonic() - began
+        ended.set()
+        thread.join()
+        for client in slow:
+            client.sock.close()
+        assert taken < 2
+
+
 def test_an_application_that_exits_takes_no_thread_with_it(app: App) -> None:
     with Rig(app, threads=1, most=1) as rig:
         for _ in range(3):

@@ -1,4 +1,7 @@
-"""The application on the memory backend, with two accounts, and clients that sign for themselves."""
+"""The application on the memory backend, with two accounts, and clients that sign for themselves.
+
+The clients call it, unless ``--worker`` names a gunicorn worker: then they speak HTTP to that.
+"""
 
 import json
 
@@ -10,6 +13,7 @@ from s3shim.config import load
 from s3shim.wsgi import create_app
 from tests.wire.client import Client
 from tests.wire.fenced import Fenced
+from tests.wire.workers import WORKERS, running
 
 MAIN = ("MAINACCESSKEY", "main-secret-main-secret")
 OTHER = ("OTHERACCESSKEY", "other-secret-other-secret")
@@ -40,10 +44,21 @@ def app(credentials_file, tmp_path):
     return create_app(config, MemoryBackend())
 
 
+@pytest.fixture(scope="session")
+def reach(request, tmp_path_factory):
+    """Make a client that reaches an application: ``reach(app, access_key, secret_key, **options)``."""
+    name = request.config.getoption("--worker")
+    if name not in WORKERS:
+        yield Client
+        return
+    with running(name, tmp_path_factory.mktemp("worker")) as worker:
+        yield worker.client
+
+
 @pytest.fixture
-def signed():
+def signed(reach):
     """Make a client of the account ``main``: ``signed(app, **options)``."""
-    return lambda app, **options: Client(app, *MAIN, **options)
+    return lambda app, **options: reach(app, *MAIN, **options)
 
 
 @pytest.fixture
@@ -53,9 +68,9 @@ def client(app, signed):
 
 
 @pytest.fixture
-def stranger(app):
+def stranger(app, reach):
     """The client of the account ``other``."""
-    return Client(app, *OTHER)
+    return reach(app, *OTHER)
 
 
 @pytest.fixture
@@ -66,13 +81,13 @@ def bucket(client):
 
 
 @pytest.fixture(scope="module", params=["memory", "local"])
-def fenced_service(request, credentials_file, tmp_path_factory):
+def fenced_service(request, credentials_file, tmp_path_factory, reach):
     """A service on each storage; made once, for nothing may change in it."""
     path = tmp_path_factory.mktemp("fenced")
     backend = MemoryBackend() if request.param == "memory" else LocalBackend(path / "store", inline_max=1000)
     config = load(["--data", str(path), "--credentials", str(credentials_file)], {})
     app = create_app(config, backend)
-    yield Fenced(backend, Client(app, *MAIN))
+    yield Fenced(backend, reach(app, *MAIN))
     backend.close()
 
 

@@ -1,0 +1,1 @@
+"""s3shim behind nginx: ``make proxy``."""

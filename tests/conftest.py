@@ -1,0 +1,15 @@
+"""How the tests of the wire reach the application."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--worker``."""
+    parser.addoption(
+        "--worker",
+        default="none",
+        choices=["none", "s3shim", "gthread"],
+        help="the gunicorn worker that the tests of the wire go through",
+    )
