@@ -39,6 +39,10 @@ class Code(Enum):
     InvalidPart = (400, "One or more of the specified parts could not be found or its ETag differs.")
     InvalidPartNumber = (416, "The requested partnumber is not satisfiable")
     InvalidPartOrder = (400, "The list of parts was not in ascending order.")
+    InvalidPolicyDocument = (
+        400,
+        "The content of the form does not meet the conditions of the policy document.",
+    )
     InvalidRange = (416, "The requested range cannot be satisfied.")
     InvalidRequest = (400, "The request is not valid.")
     InvalidStorageClass = (400, "The storage class that you specified is not valid.")
@@ -47,9 +51,14 @@ class Code(Enum):
     InvalidURI = (400, "The specified URI couldn't be parsed.")
     KeyTooLongError = (400, "Your key is too long.")
     MalformedACLError = (400, "The ACL that you provided was not well formed or did not validate.")
+    MalformedPOSTRequest = (400, "The body of your POST request is not well-formed multipart/form-data.")
     MalformedTrailerError = (400, "The request contained trailing data that was not well-formed.")
     MalformedXML = (400, "The XML you provided was not well-formed or did not validate.")
     MaxMessageLengthExceeded = (400, "Your request was too large.")
+    MaxPostPreDataLengthExceededError = (
+        400,
+        "Your POST request fields preceding the upload file were too large.",
+    )
     MetadataTooLarge = (400, "Your metadata headers exceed the maximum allowed metadata size.")
     MethodNotAllowed = (405, "The specified method is not allowed against this resource.")
     MissingContentLength = (411, "You must provide the Content-Length HTTP header.")

@@ -1,4 +1,4 @@
-"""Who is asking: Signature Version 4 by header or by presigned URL, over the raw target."""
+"""Who is asking: Signature Version 4 by header or by presigned URL, over the raw target, or by a form."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hashlib import sha256
 
 from s3shim.auth import sigv4
 from s3shim.auth.credentials import Credential, Credentials
+from s3shim.auth.forms import enforce_policy, form_claim, form_mismatch, is_form_upload, read_form
 from s3shim.auth.mismatch import log_mismatch
 from s3shim.auth.sigv4 import Claim
 from s3shim.errors import Code, S3Error
@@ -67,7 +68,7 @@ class Authenticator:
                 )
             return self._by_query(request)
         if header is None:
-            return ANONYMOUS
+            return self._by_form(request) if is_form_upload(request) else ANONYMOUS
         if not header:
             raise S3Error(Code.AccessDenied)
         return self._by_header(request, header)
@@ -119,6 +120,24 @@ class Authenticator:
         if _FRAMINGS.get(stated, (False, False))[0]:
             raise S3Error(Code.NotImplemented, "A presigned URL cannot have signed chunks.", Header=_PAYLOAD)
         return self._verified(request, claim, signed or sigv4.UNSIGNED_PAYLOAD, stated)
+
+    def _by_form(self, request: S3Request) -> Identity:
+        """Read the form up to its file; who has signed its policy may do what that allows."""
+        form = read_form(request)
+        claim = form_claim(form)
+        if claim is None:
+            return ANONYMOUS
+        self._check_region(claim, Code.InvalidArgument)
+        credential = self._credentials.get(claim.access_key, self._nobody)
+        key = sigv4.signing_key(credential.secret, claim.day, claim.region)
+        right = sigv4.same(sigv4.signature(key, form.fields["policy"]), claim.signature)
+        if credential is self._nobody:
+            raise sigv4.unknown_key(claim)
+        if not right:
+            raise form_mismatch(form, claim)
+        enforce_policy(request, form, claim, self._clock())
+        request.form = form
+        return Identity(credential.account, credential.access_key, credential.display_name)
 
     def _verified(self, request: S3Request, claim: Claim, signed: str, stated: str) -> Identity:
         """Check the signature over the payload hash ``signed``, then put what ``stated`` says on the body."""

@@ -108,7 +108,7 @@ def _components(value: str) -> tuple[str, str, str, str, str]:
     for name in _COMPONENTS:
         if name not in found:
             raise _malformed(f"the component {name} is missing")
-    access_key, day, region = _parse_credential(found["Credential"], Code.AuthorizationHeaderMalformed)
+    access_key, day, region = parse_credential(found["Credential"], Code.AuthorizationHeaderMalformed)
     return access_key, day, region, found["SignedHeaders"], found["Signature"]
 
 
@@ -134,7 +134,7 @@ def parse_query(items: Iterable[tuple[str, str]]) -> tuple[Claim, int]:
     if not _EXPIRES.fullmatch(expires) or not 1 <= int(expires) <= MAX_EXPIRES:
         raise _bad_query(f"X-Amz-Expires must be a number from 1 to {MAX_EXPIRES} (seconds)")
     code = Code.AuthorizationQueryParametersError
-    access_key, day, region = _parse_credential(found["X-Amz-Credential"], code)
+    access_key, day, region = parse_credential(found["X-Amz-Credential"], code)
     timestamp = found["X-Amz-Date"]
     if seconds_of(timestamp) is None:
         raise _bad_query("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")
@@ -144,7 +144,8 @@ def parse_query(items: Iterable[tuple[str, str]]) -> tuple[Claim, int]:
     return Claim(access_key, day, region, signed, signature, timestamp), int(expires)
 
 
-def _parse_credential(text: str, code: Code) -> tuple[str, str, str]:
+def parse_credential(text: str, code: Code) -> tuple[str, str, str]:
+    """Return (access key, day, region) of a Credential; raise ``code`` where it is malformed."""
     access_key, *scope = text.split("/")
     if len(scope) != 4 or not access_key:
         why = f'expecting "<access-key>/YYYYMMDD/REGION/{SERVICE}/{TERMINAL}"'

@@ -24,7 +24,7 @@ def copy_object(backend: Backend, request: S3Request) -> Response:
     replaces_metadata, replaces_tags = replaces(request, "metadata"), replaces(request, "tagging")
     if not (replaces_metadata or replaces_tags):
         refuse_copy_onto_itself(source, request.ref)
-    given = read_metadata(request)
+    given = read_metadata(request.headers)
     copy = Copy(
         source,
         source_conditions(request),

@@ -13,7 +13,7 @@ from s3shim.wire.response import Response
 
 def put_object(backend: Backend, request: S3Request) -> Response:
     """PutObject: all or nothing; verified against every digest that the client sent."""
-    meta = read_metadata(request)
+    meta = read_metadata(request.headers)
     conditions = write_conditions(request)
     expect(request)
     info = backend.put_object(request.ref, request.body, meta, conditions)

@@ -23,7 +23,7 @@ SCOPES = {"/": "service", "/{Bucket}": "bucket", "/{Bucket}/{Key+}": "object"}
 
 @dataclass(slots=True)
 class Member:
-    """An input of an operation. ``place`` is header, headers (a prefix), query or body.
+    """An input of an operation. ``place`` is header, headers (a prefix), query, body or form (a field).
 
     ``wire`` is its name on the wire, headers in lower case; ``values`` are the values that the model knows;
     a header with ``several`` of them has commas between.

@@ -1,9 +1,9 @@
-"""The rows of multipart uploads."""
+"""The rows of uploads in parts, and of the upload by a form."""
 
 from __future__ import annotations
 
 from s3shim.backends.base import Capability
-from s3shim.operations import copy, multipart, uploads
+from s3shim.operations import copy, form, multipart, uploads
 from s3shim.routes.row import BODY_DIGESTS, CHECKSUMS, OWNER, PAYER, SOURCE, SYSTEM_METADATA, row
 
 # fmt: off
@@ -24,5 +24,8 @@ UPLOAD_ROWS = (
          multipart.abort_multipart_upload, "UploadId", PAYER, OWNER, needs=Capability.MULTIPART),
     row("ListParts", "GET object?uploadId", "ListMultipartUploadParts", uploads.list_parts,
          "MaxParts PartNumberMarker UploadId", PAYER, OWNER, needs=Capability.MULTIPART),
+    row("PostObject", "POST bucket", "PutObject", form.post_object,
+         "Key Body ACL Tagging Metadata StorageClass SuccessActionRedirect SuccessActionStatus Policy",
+         "ContentMD5 ChecksumAlgorithm", CHECKSUMS, SYSTEM_METADATA, OWNER),
 )
 # fmt: on

@@ -15,6 +15,7 @@ from s3shim import checksums
 from s3shim.errors import Code, S3Error
 from s3shim.model import Digests
 from s3shim.wire.chunked import ChunkedInput, ChunkSigner
+from s3shim.wire.form import Form, FormInput
 
 MAX_PUT_SIZE = 5 * 1024**3
 
@@ -27,8 +28,8 @@ Take = Callable[[int], bytes]
 class RequestBody:
     """A body that verifies what the client said of it. Use once.
 
-    ``expect_*`` say what must be true of it; the last ``read`` raises where it is not. ``received``
-    counts bytes, ``waited`` the seconds spent waiting for the client.
+    ``expect_*`` say what must be true of it; the last ``read`` raises where it is not. ``least`` and
+    ``limit`` bound its size. ``received`` counts bytes, ``waited`` the seconds spent waiting for the client.
     """
 
     __slots__ = (
@@ -43,6 +44,7 @@ class RequestBody:
         "_trailer",
         "chunked",
         "default_algorithm",
+        "least",
         "length",
         "limit",
         "received",
@@ -64,6 +66,7 @@ class RequestBody:
             )
         self.default_algorithm = "crc64nvme"
         self.limit = MAX_PUT_SIZE
+        self.least = 0
         self.received = 0
         self.waited = 0.0
         self._frame: ChunkedInput | None = None
@@ -109,6 +112,26 @@ class RequestBody:
         self._take = self._frame.read
         self.length, self.chunked = length, False
 
+    def open_form(self, boundary: bytes) -> Form:
+        """Take the body for a form, read to its file and return its fields; see FormInput.
+
+        From here on the file is the body, and its length is not known. Raises MissingContentLength,
+        IncompleteBody, RequestTimeout, and what FormInput raises.
+        """
+        if self.length is None and not self.chunked:
+            raise S3Error(Code.MissingContentLength)
+        source = _Bounded(self._take, self.length)
+        form = FormInput(boundary)
+        self._take = form.read
+        self.length, self.chunked = None, True
+        began = time.perf_counter()
+        try:
+            return form.read_fields(source)
+        except Exception as error:
+            raise _failure(error) from None
+        finally:
+            self.waited += time.perf_counter() - began
+
     def expect_trailer(self, algorithm: str) -> None:
         """Demand that the trailers are the one with the checksum by ``algorithm``, and a right one."""
         self._trailer = algorithm
@@ -128,8 +151,8 @@ class RequestBody:
     def read(self, size: int) -> bytes:
         """Return 1 to ``size`` bytes, or b"" at the end, once everything has been verified.
 
-        Raises IncompleteBody, EntityTooLarge, MissingContentLength, RequestTimeout, BadDigest,
-        XAmzContentSHA256Mismatch.
+        Raises IncompleteBody, EntityTooLarge, EntityTooSmall, MissingContentLength, RequestTimeout,
+        BadDigest, XAmzContentSHA256Mismatch.
         """
         if self._digests is not None:
             return _EMPTY
@@ -148,6 +171,8 @@ class RequestBody:
             return data
         if self.length is not None and self.received != self.length:
             raise S3Error(Code.IncompleteBody)
+        if self.received < self.least:
+            raise S3Error(Code.EntityTooSmall, ProposedSize=self.received, MinSizeAllowed=self.least)
         self._finish()
         return _EMPTY
 
@@ -177,13 +202,8 @@ class RequestBody:
         began = time.perf_counter()
         try:
             return bytes(self._take(size))
-        except S3Error:
-            raise
-        except TimeoutError:
-            raise S3Error(Code.RequestTimeout) from None
-        except Exception:
-            # The server's own errors for a broken chunk or a lost connection: it names no common class.
-            raise S3Error(Code.IncompleteBody) from None
+        except Exception as error:
+            raise _failure(error) from None
         finally:
             self.waited += time.perf_counter() - began
 
@@ -245,6 +265,13 @@ class _Bounded:
 
 def _nothing(size: int) -> bytes:
     return _EMPTY
+
+
+def _failure(error: Exception) -> S3Error:
+    if isinstance(error, S3Error):
+        return error
+    # The server's own errors for a broken chunk or a lost connection have no common class.
+    return S3Error(Code.RequestTimeout if isinstance(error, TimeoutError) else Code.IncompleteBody)
 
 
 def too_large(size: int, limit: int) -> S3Error:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from s3shim import checksums
 from s3shim.errors import Code, S3Error
+from s3shim.wire.body import RequestBody
 from s3shim.wire.request import Headers, S3Request
 
 _HEADERS = {f"x-amz-checksum-{algorithm}": algorithm for algorithm in checksums.SIZES}
 _ANNOUNCED = "x-amz-sdk-checksum-algorithm"
+_ANNOUNCED_IN_FIELDS = "x-amz-checksum-algorithm"
 
 
 def expect(request: S3Request) -> None:
@@ -21,12 +23,7 @@ def expect(request: S3Request) -> None:
 
 def expect_md5(request: S3Request) -> None:
     """Let the body demand Content-MD5. Raises InvalidDigest."""
-    md5 = request.sent.get("content-md5")
-    if md5 is not None:
-        digest = checksums.decode_sized(md5, 16)
-        if digest is None:
-            raise S3Error(Code.InvalidDigest, "The Content-MD5 you specified is not valid.")
-        request.body.expect_md5(digest)
+    _demand_md5(request.sent, request.body)
 
 
 def expect_checksum(request: S3Request) -> None:
@@ -48,11 +45,7 @@ def expect_checksum(request: S3Request) -> None:
         request.body.expect_trailer(algorithm)
         given = algorithm, ""
     elif given is not None:
-        algorithm, value = given
-        digest = checksums.decode(algorithm, value)
-        if digest is None:
-            raise S3Error(Code.InvalidRequest, f"Value for x-amz-checksum-{algorithm} header is invalid.")
-        request.body.expect_checksum(algorithm, digest)
+        _demand(given, request.body)
     _check_announced(request, given[0] if given else None)
 
 
@@ -64,6 +57,37 @@ def stated_checksum(headers: Headers) -> tuple[str, str] | None:
     if len(given) > 1:
         raise _several()
     return given[0] if given else None
+
+
+def expect_in_fields(fields: Headers, body: RequestBody) -> None:
+    """Let the body demand the digests that the fields of a form state, named as the headers are.
+
+    Raises InvalidDigest and InvalidRequest.
+    """
+    _demand_md5(fields, body)
+    given = stated_checksum(fields)
+    if given is not None:
+        _demand(given, body)
+    announced = fields.get(_ANNOUNCED_IN_FIELDS)
+    if announced is not None and announced.lower() != (given[0] if given else None):
+        raise S3Error(Code.InvalidRequest, f"Value for {_ANNOUNCED_IN_FIELDS} does not fit the checksum.")
+
+
+def _demand_md5(headers: Headers, body: RequestBody) -> None:
+    md5 = headers.get("content-md5")
+    if md5 is not None:
+        digest = checksums.decode_sized(md5, 16)
+        if digest is None:
+            raise S3Error(Code.InvalidDigest, "The Content-MD5 you specified is not valid.")
+        body.expect_md5(digest)
+
+
+def _demand(given: tuple[str, str], body: RequestBody) -> None:
+    algorithm, value = given
+    digest = checksums.decode(algorithm, value)
+    if digest is None:
+        raise S3Error(Code.InvalidRequest, f"Value for x-amz-checksum-{algorithm} header is invalid.")
+    body.expect_checksum(algorithm, digest)
 
 
 def _several() -> S3Error:

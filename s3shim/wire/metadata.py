@@ -13,7 +13,7 @@ import re
 
 from s3shim.errors import Code, S3Error
 from s3shim.model import ObjectMeta
-from s3shim.wire.request import S3Request
+from s3shim.wire.request import Headers
 from s3shim.wire.tags import parse_tagging_header
 
 MAX_USER_METADATA = 2048
@@ -45,18 +45,18 @@ def header_value(value: str, name: str) -> str:
     return value
 
 
-def read_metadata(request: S3Request) -> ObjectMeta:
-    """Return the metadata in the request's headers.
+def read_metadata(headers: Headers) -> ObjectMeta:
+    """Return the metadata in the headers of a request.
 
     Raises InvalidTag, InvalidArgument for control characters, and MetadataTooLarge beyond 2,048 bytes of
     either user-defined (names and values) or system-defined metadata.
     """
     meta = ObjectMeta()
-    tagging = request.headers.get("x-amz-tagging")
+    tagging = headers.get("x-amz-tagging")
     if tagging is not None:
         meta.tags = parse_tagging_header(tagging)
     user_size = system_size = 0
-    for name, value in request.headers.items():
+    for name, value in headers.items():
         if name.startswith(USER_PREFIX):
             rest = name[len(USER_PREFIX) :]
             if not rest:

@@ -19,6 +19,7 @@ from s3shim.errors import Code, S3Error
 from s3shim.model import ANONYMOUS, Identity, ObjectRef, UploadRef
 from s3shim.multipart import MAX_PARTS
 from s3shim.wire.body import MAX_PUT_SIZE, RequestBody
+from s3shim.wire.form import Form
 from s3shim.wire.hosts import HOST, Proxies, bucket_of
 
 Environ = dict[str, Any]
@@ -170,7 +171,8 @@ class S3Request:
     ``bucket`` and ``key`` are empty where the target names none; the router sets them. ``sent`` are
     the headers as sent, ``headers`` are those plus the x-amz-* items of a presigned query.
     ``host_bucket`` is the bucket that the host name names (virtual-host addressing), or empty. ``path`` is
-    as it arrived; ``host`` and ``signed_path`` are as the client sent them, before any proxy.
+    as it arrived; ``host`` and ``signed_path`` are as the client sent them, before any proxy. ``form`` are
+    the fields of a form by which the request was authenticated, None for any other request.
     """
 
     __slots__ = (
@@ -178,6 +180,7 @@ class S3Request:
         "body",
         "bucket",
         "environ",
+        "form",
         "headers",
         "host",
         "host_bucket",
@@ -203,6 +206,7 @@ class S3Request:
         self.method: str = environ["REQUEST_METHOD"]
         self.identity: Identity = ANONYMOUS
         self.authorize = _nothing_else
+        self.form: Form | None = None
         self.bucket = ""
         self.key = ""
         self.host = ""

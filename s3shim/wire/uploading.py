@@ -39,7 +39,7 @@ def read_upload(request: S3Request) -> UploadInfo:
         upload_id="",
         initiated=0,
         initiator=request.identity.account,
-        meta=read_metadata(request),
+        meta=read_metadata(request.headers),
         checksum_algorithm=algorithm,
         checksum_type=checksum_type_of(algorithm, request.headers.get("x-amz-checksum-type")),
     )

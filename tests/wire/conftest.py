@@ -11,6 +11,7 @@ from s3shim.backends.local import LocalBackend
 from s3shim.backends.memory import MemoryBackend
 from s3shim.config import load
 from s3shim.wsgi import create_app
+from tests.wire.answer import check_refused
 from tests.wire.client import Client
 from tests.wire.fenced import Fenced
 from tests.wire.workers import WORKERS, running
@@ -96,3 +97,19 @@ def fenced(fenced_service):
     """The service; what one test finds is not blamed on the next."""
     fenced_service.hold()
     return fenced_service
+
+
+@pytest.fixture
+def refused(fenced):
+    """Demand status, code and message of an answer, and that the store is as it was."""
+
+    def check(answer, status, code, message=None):
+        check_refused(answer, status, code)
+        if message is not None:
+            assert answer.detail("Message") == message
+        assert MAIN[1].encode() not in answer.body
+        assert fenced.digest() == fenced.before
+        return answer
+
+    check.client = fenced.client
+    return check
