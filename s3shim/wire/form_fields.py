@@ -68,7 +68,7 @@ def check_fields(fields: dict[str, str]) -> None:
 
 def as_headers(fields: dict[str, str]) -> Headers:
     """Return the fields as the headers that a PUT would have, in WSGI's form: UTF-8 as latin-1 text."""
-    return Headers(((name, value.encode().decode("latin-1")) for name, value in fields.items()), exact=True)
+    return Headers([(name, value.encode().decode("latin-1")) for name, value in fields.items()], exact=True)
 
 
 def metadata_in(fields: dict[str, str], headers: Headers) -> ObjectMeta:
