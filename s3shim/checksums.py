@@ -99,10 +99,12 @@ No function of ours around it: of 200 bytes the CRC takes 80 ns and each call on
 """
 
 _COMBINE = {"crc32": combine_crc32, "crc32c": combine_crc32c, "crc64nvme": combine_crc64nvme}
+COMBINED = frozenset(_COMBINE)
+"""The algorithms whose value for a whole follows from those of its parts."""
 
 
 def combine(algorithm: str, parts: Iterable[tuple[bytes, int]]) -> bytes:
-    """Return the CRC of bytes whose parts have these (digest, size); ``algorithm`` is one of the CRCs."""
+    """Return the CRC of bytes whose parts have these (digest, size); ``algorithm`` is in COMBINED."""
     function = _COMBINE[algorithm]
     whole = 0
     for digest, size in parts:

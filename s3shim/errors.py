@@ -27,6 +27,10 @@ class Code(Enum):
     EntityTooSmall = (400, "Your proposed upload is smaller than the minimum allowed object size.")
     EntityTooLarge = (400, "Your proposed upload exceeds the maximum allowed object size.")
     ExpectationFailed = (417, "The Expect header cannot be met.")  # RFC 9110, 15.5.18
+    IdempotencyParameterMismatch = (
+        400,
+        "Parameters on this idempotent request are inconsistent with those of a previous request.",
+    )
     IllegalLocationConstraintException = (400, "The location constraint does not fit this endpoint.")
     IncompleteBody = (400, "The body is shorter than the Content-Length header says.")
     InsufficientStorage = (507, "There is not enough free space to store the request.")  # RFC 4918, 11.5
@@ -49,6 +53,7 @@ class Code(Enum):
     InvalidTag = (400, "The tag that you provided was not valid.")
     InvalidToken = (400, "The provided token is malformed or otherwise not valid.")
     InvalidURI = (400, "The specified URI couldn't be parsed.")
+    InvalidWriteOffset = (400, "The write offset value that you specified does not match the object size.")
     KeyTooLongError = (400, "Your key is too long.")
     MalformedACLError = (400, "The ACL that you provided was not well formed or did not validate.")
     MalformedPOSTRequest = (400, "The body of your POST request is not well-formed multipart/form-data.")
@@ -86,6 +91,7 @@ class Code(Enum):
     SignatureDoesNotMatch = (403, "The signature we calculated does not match the one you provided.")
     SlowDown = (503, "Please reduce your request rate.")
     TooManyBuckets = (400, "You have attempted to create more buckets than are allowed.")
+    TooManyParts = (400, "You have attempted to add more parts than the 10,000 that an object may have.")
     URITooLong = (414, "The request target is too long.")  # RFC 9110, 15.5.15
     UnexpectedContent = (400, "This request contains unsupported content.")
     XAmzContentSHA256Mismatch = (400, "The x-amz-content-sha256 header is not what was computed.")

@@ -183,6 +183,10 @@ class Body(Protocol):
         """
         ...
 
+    def also(self, algorithm: str) -> None:
+        """Let the digests hold the checksum by ``algorithm`` too; before the first ``read``."""
+        ...
+
     @property
     def digests(self) -> Digests:
         """The digests of the whole body; only after ``read`` has returned b""."""

@@ -163,10 +163,15 @@ def _whole_checksum(upload: UploadInfo, parts: list[PartInfo]) -> dict[str, str]
         digests.append((checksums.decode(algorithm, value) or b"", part.size))
     if upload.checksum_type == FULL_OBJECT:
         return {algorithm: checksums.encode(checksums.combine(algorithm, digests))}
+    return {algorithm: composite_checksum(algorithm, [part.checksums[algorithm] for part in parts])}
+
+
+def composite_checksum(algorithm: str, values: list[str]) -> str:
+    """Return the checksum over the checksums of parts, given in base64, with their number behind it."""
     hasher = checksums.new(algorithm)
-    for digest, _ in digests:
-        hasher.update(digest)
-    return {algorithm: f"{checksums.encode(hasher.digest())}-{len(parts)}"}
+    for value in values:
+        hasher.update(checksums.decode(algorithm, value) or b"")
+    return f"{checksums.encode(hasher.digest())}-{len(values)}"
 
 
 def _check_whole(completion: Completion, found: dict[str, str]) -> None:

@@ -40,6 +40,7 @@ from s3shim.model import (
 )
 from s3shim.multipart import Completion
 from s3shim.ranges import ByteRange
+from s3shim.renaming import Rename
 
 
 class Capability(Flag):
@@ -50,6 +51,8 @@ class Capability(Flag):
     MULTIPART = auto()
     VERSIONING = auto()
     OBJECT_LOCK = auto()
+    RENAME = auto()  # rename_object is atomic
+    APPEND = auto()
 
 
 class Backend(ABC):
@@ -184,6 +187,30 @@ class Backend(ABC):
             except S3Error as error:
                 outcomes.append(error)
         return outcomes
+
+    # -- RENAME, APPEND -----------------------------------------------------------------------
+
+    def rename_object(self, rename: Rename) -> None:
+        """Give the object another key: at every instant it is under one of them, and under one only.
+
+        Nothing else of it changes, Last-Modified included. An object at the target is replaced. Where
+        ``rename.is_done`` with the token and the source key by which the object at the target came there,
+        nothing happens. Raises NoSuchKey for the source, and what ``rename.check`` raises.
+        """
+        raise not_implemented("RenameObject")
+
+    def append_object(
+        self, ref: ObjectRef, body: Body, meta: ObjectMeta, offset: int, conditions: Conditions
+    ) -> ObjectInfo:
+        """Read the body to its end and put it behind the object's last byte: all or nothing, durable.
+
+        ``offset`` is the size that the object must have. At 0 there is none, or an empty one that is
+        replaced, and the object is a new one with ``meta``; beyond 0 the object keeps its own metadata and
+        becomes one of parts, see ``appending.append``. What is stored is not written anew. Raises what
+        ``conditions.check_write``, ``check_offset``, ``check_added`` and ``append`` of ``appending`` raise;
+        the first two are asked before the body is read as well.
+        """
+        raise not_implemented("PutObject with x-amz-write-offset-bytes")
 
     # -- MULTIPART ----------------------------------------------------------------------------
     # An upload that is not known under its bucket, key and id is NoSuchUpload. Parts are never

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from s3shim.operations import acl, attributes, copy, reading, tagging
+from s3shim.operations import acl, attributes, copy, reading, rename, tagging
 from s3shim.operations import object as objects
-from s3shim.routes.row import BODY_DIGESTS, OWNER, PAYER, READ, SOURCE, SYSTEM_METADATA, row
+from s3shim.routes.row import BODY_DIGESTS, OWNER, PAYER, READ, RENAME, SOURCE, SYSTEM_METADATA, row
 
 # fmt: off
 OBJECT_ROWS = (
@@ -12,7 +12,7 @@ OBJECT_ROWS = (
     row("PutObjectAcl", "PUT object?acl", "PutObjectAcl", acl.put_object_acl,
          "ACL AccessControlPolicy VersionId", BODY_DIGESTS, PAYER, OWNER),
     row("PutObject", "PUT object", "PutObject", objects.put_object,
-         "Body ContentLength Metadata Tagging IfMatch IfNoneMatch ACL StorageClass",
+         "Body ContentLength Metadata Tagging IfMatch IfNoneMatch WriteOffsetBytes ACL StorageClass",
          SYSTEM_METADATA, BODY_DIGESTS, PAYER, OWNER),
     row("GetObject", "GET object", "GetObject", reading.get_object, READ),
     row("HeadObject", "HEAD object", "GetObject", reading.head_object, READ),
@@ -24,6 +24,10 @@ OBJECT_ROWS = (
     row("CopyObject", "PUT object", "PutObject", copy.copy_object,
          "Metadata MetadataDirective Tagging TaggingDirective IfMatch IfNoneMatch ACL StorageClass",
          SOURCE, SYSTEM_METADATA, PAYER, OWNER),
+    row("RenameObject", "PUT object?renameObject", "PutObject", rename.rename_object,
+         "RenameSource SourceIfMatch SourceIfNoneMatch SourceIfModifiedSince SourceIfUnmodifiedSince",
+         "DestinationIfMatch DestinationIfNoneMatch DestinationIfModifiedSince DestinationIfUnmodifiedSince",
+         "ClientToken", OWNER, needs=RENAME),
     row("GetObjectTagging", "GET object?tagging", "GetObjectTagging", tagging.get_object_tagging,
          "VersionId", PAYER, OWNER),
     row("PutObjectTagging", "PUT object?tagging", "PutObjectTagging", tagging.put_object_tagging,

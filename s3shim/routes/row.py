@@ -5,6 +5,8 @@ from __future__ import annotations
 from s3shim.backends.base import Capability
 from s3shim.routes.operation import Handler, Operation
 
+RENAME = Capability.RENAME
+
 OWNER = "ExpectedBucketOwner"
 PAYER = "RequestPayer"
 

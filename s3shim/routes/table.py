@@ -16,4 +16,8 @@ from s3shim.routes.upload_rows import UPLOAD_ROWS
 TABLE = BUCKET_ROWS + CONFIGURATION_ROWS + OBJECT_ROWS + UPLOAD_ROWS
 
 # Members of a write that ask the backend for more than the write itself.
-MEMBER_NEEDS = {"IfMatch": Capability.CONDITIONAL_WRITE, "IfNoneMatch": Capability.CONDITIONAL_WRITE}
+MEMBER_NEEDS = {
+    "IfMatch": Capability.CONDITIONAL_WRITE,
+    "IfNoneMatch": Capability.CONDITIONAL_WRITE,
+    "WriteOffsetBytes": Capability.APPEND,
+}

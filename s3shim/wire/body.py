@@ -34,6 +34,7 @@ class RequestBody:
 
     __slots__ = (
         "_algorithm",
+        "_also",
         "_checksum",
         "_digests",
         "_frame",
@@ -72,6 +73,7 @@ class RequestBody:
         self._frame: ChunkedInput | None = None
         self._trailer: str | None = None
         self._algorithm = ""
+        self._also = ""
         self._md5: bytes | None = None
         self._sha256: bytes | None = None
         self._checksum: tuple[str, bytes] | None = None
@@ -148,6 +150,10 @@ class RequestBody:
         """Demand ``digest`` by ``algorithm`` (x-amz-checksum-*)."""
         self._checksum = (algorithm, digest)
 
+    def also(self, algorithm: str) -> None:
+        """Let the digests hold the checksum by ``algorithm`` too; before the first ``read``."""
+        self._also = algorithm
+
     def read(self, size: int) -> bytes:
         """Return 1 to ``size`` bytes, or b"" at the end, once everything has been verified.
 
@@ -195,8 +201,10 @@ class RequestBody:
         # Without a checksum of the client's the object gets S3's default one.
         self._algorithm = algorithm = self.checksum_algorithm or self.default_algorithm
         self._hashers = {"md5": checksums.new("md5"), algorithm: checksums.new(algorithm)}
-        if self._sha256 is not None and "sha256" not in self._hashers:
-            self._hashers["sha256"] = checksums.new("sha256")
+        more = ["sha256"] if self._sha256 is not None else []
+        for name in [*more, self._also] if self._also else more:
+            if name not in self._hashers:
+                self._hashers[name] = checksums.new(name)
 
     def _receive(self, size: int) -> bytes:
         began = time.perf_counter()
@@ -230,7 +238,10 @@ class RequestBody:
                 Code.BadDigest,
                 f"The {algorithm.upper()} you specified did not match the calculated checksum.",
             )
-        self._digests = Digests(found["md5"].hex(), {algorithm: checksums.encode(found[algorithm])})
+        told = {algorithm: checksums.encode(found[algorithm])}
+        if self._also:
+            told[self._also] = checksums.encode(found[self._also])
+        self._digests = Digests(found["md5"].hex(), told)
 
     def _take_trailers(self, trailers: dict[str, str]) -> None:
         # No other trailer has a meaning, so whoever sends one expects what will not happen.

@@ -80,6 +80,14 @@ def read_metadata(headers: Headers) -> ObjectMeta:
     return meta
 
 
+def refuse_metadata(meta: ObjectMeta) -> None:
+    """Raise InvalidRequest for metadata where it would be of no effect; SDKs send a Content-Type unasked."""
+    if meta.user or meta.system or meta.tags:
+        raise S3Error(
+            Code.InvalidRequest, "Metadata and tags of an object do not change where it is appended to."
+        )
+
+
 def _without_framing(encodings: str) -> str:
     """Return Content-Encoding without aws-chunked, which is of the transfer and not of the object."""
     if "aws-chunked" not in encodings.lower():

@@ -54,6 +54,25 @@ def read_conditions(request: S3Request) -> Conditions:
     return conditions
 
 
+def source_conditions_in(request: S3Request, prefix: str) -> Conditions:
+    """Return the conditions on what a write is made of; raise InvalidArgument for a date that is none.
+
+    What makes a read return more than was asked for would make a write go where it must not.
+    """
+    get = request.headers.get
+    match, none_match = get(prefix + "if-match"), get(prefix + "if-none-match")
+    modified = object_time(get(prefix + "if-modified-since"), prefix + "if-modified-since")
+    unmodified = object_time(get(prefix + "if-unmodified-since"), prefix + "if-unmodified-since")
+    if match is None and none_match is None and modified is None and unmodified is None:
+        return NO_CONDITIONS
+    return Conditions(
+        if_match=etag_list(match) if match is not None else None,
+        if_none_match=etag_list(none_match) if none_match is not None else None,
+        if_modified_since=modified,
+        if_unmodified_since=unmodified,
+    )
+
+
 def conditions_in(request: S3Request, prefix: str) -> Conditions:
     """Return the four conditions whose header names begin with ``prefix``."""
     get = request.headers.get
@@ -119,6 +138,19 @@ def object_time(value: str | None, name: str) -> int | None:
             moment = moment.replace(tzinfo=UTC)
         found = int(moment.timestamp()) * 1000
     return found
+
+
+def rename_conditions(request: S3Request) -> Conditions:
+    """Return the conditions on the target of a rename: those of a PUT, and on its time."""
+    conditions = write_conditions(request)
+    times = source_conditions_in(request, "")
+    if times.if_modified_since is None and times.if_unmodified_since is None:
+        return conditions
+    return replace(
+        conditions,
+        if_modified_since=times.if_modified_since,
+        if_unmodified_since=times.if_unmodified_since,
+    )
 
 
 def write_conditions(request: S3Request) -> Conditions:

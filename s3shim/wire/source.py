@@ -1,6 +1,6 @@
-"""x-amz-copy-source and its conditions.
+"""x-amz-copy-source and its conditions; x-amz-rename-source.
 
-Source: "CopyObject" and "UploadPartCopy" in the Amazon S3 API Reference.
+Source: "CopyObject", "UploadPartCopy" and "RenameObject" in the Amazon S3 API Reference.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from s3shim.errors import Code, S3Error
 from s3shim.model import NULL_VERSION, ObjectRef
 from s3shim.names import check_bucket_name, check_key
 from s3shim.ranges import ByteRange
-from s3shim.wire.preconditions import conditions_in
+from s3shim.wire.preconditions import source_conditions_in
 from s3shim.wire.request import S3Request, decode_path_segment
 
+SOURCE_OF_RENAME = "x-amz-rename-source"
+
 _VERSION = "?versionId="
+_TOKEN = re.compile("[!-~]{1,64}")
 _RANGE = re.compile(r"bytes=([0-9]{1,19})-([0-9]{1,19})", re.ASCII)
 
 
@@ -44,7 +47,7 @@ def read_source(request: S3Request) -> ObjectRef:
 
 def source_conditions(request: S3Request) -> Conditions:
     """Return the x-amz-copy-source-if-* conditions."""
-    return conditions_in(request, "x-amz-copy-source-")
+    return source_conditions_in(request, "x-amz-copy-source-")
 
 
 def source_range(request: S3Request) -> ByteRange | None:
@@ -84,6 +87,45 @@ def refuse_copy_onto_itself(source: ObjectRef, target: ObjectRef) -> None:
             "This copy request is illegal because it is trying to copy an object to itself without changing "
             "the object's metadata, storage class, website redirect location or encryption attributes.",
         )
+
+
+def read_rename_source(request: S3Request) -> str:
+    """Return the key in the request's bucket that x-amz-rename-source names: ``[/][bucket/]key``, encoded.
+
+    Raises InvalidArgument, KeyTooLongError, and InvalidRequest for the target itself.
+    """
+    raw = request.headers.get(SOURCE_OF_RENAME) or ""
+    try:
+        key = decode_path_segment(raw, "rename source").removeprefix("/")
+    except S3Error:
+        key = ""
+    key = key.removeprefix(f"{request.bucket}/")
+    if not key:
+        raise S3Error(
+            Code.InvalidArgument,
+            "Rename Source must mention the source bucket and key: sourcebucket/sourcekey",
+            ArgumentName=SOURCE_OF_RENAME,
+            ArgumentValue=raw[:100],
+        )
+    check_key(key)
+    if key == request.key:
+        raise S3Error(Code.InvalidRequest, "This request is illegal because it renames an object to itself.")
+    return key
+
+
+def client_token(request: S3Request) -> str:
+    """Return x-amz-client-token, empty where there is none; raise InvalidArgument for one that is none."""
+    value = request.headers.get("x-amz-client-token")
+    if value is None:
+        return ""
+    if not _TOKEN.fullmatch(value):
+        raise S3Error(
+            Code.InvalidArgument,
+            "A client token has 1 to 64 visible ASCII characters.",
+            ArgumentName="x-amz-client-token",
+            ArgumentValue=value[:100],
+        )
+    return value
 
 
 def _invalid() -> S3Error:

@@ -49,6 +49,12 @@ class BytesBody(Body):
         self.error = error
         self.algorithm = algorithm
         self.ended = False
+        self.more: list[str] = []
+
+    def also(self, algorithm: str) -> None:
+        """See model.Body."""
+        assert self.reads == 0
+        self.more.append(algorithm)
 
     def read(self, size: int) -> bytes:
         """See model.Body."""
@@ -65,7 +71,9 @@ class BytesBody(Body):
     def digests(self) -> Digests:
         """See model.Body."""
         assert self.ended, "the digests were asked for before the end"
-        return digests_of(self.data, self.algorithm)
+        digests = digests_of(self.data, self.algorithm)
+        digests.checksums |= {algorithm: checksum(algorithm, self.data) for algorithm in self.more}
+        return digests
 
 
 class InterruptedBody(BytesBody):

@@ -32,6 +32,7 @@ BODIES = {
     "CreateBucket": b"",
     "CopyObject": b"",
     "UploadPartCopy": b"",
+    "RenameObject": b"",
     "CreateMultipartUpload": b"",
     "DeleteObjects": b"<Delete><Object><Key>small</Key></Object></Delete>",
     "PutObjectTagging": b"<Tagging><TagSet><Tag><Key>b</Key><Value>c</Value></Tag></TagSet></Tagging>",
@@ -41,6 +42,7 @@ BODIES = {
 HEADERS = {
     "DeleteObjects": [("Content-MD5", b64encode(md5(BODIES["DeleteObjects"]).digest()).decode())],
     "GetObjectAttributes": [("x-amz-object-attributes", "ETag")],
+    "RenameObject": [("x-amz-rename-source", "/full-bucket/large")],
 }
 
 

@@ -103,6 +103,23 @@ def test_source_conditions(client, bucket, source, condition, good, bad):
     assert copy(client, f"/{bucket}/copy", source, {name: good}).status == 200
 
 
+@pytest.mark.parametrize(
+    ("condition", "value", "status", "code"),
+    [
+        ("if-match", "", 412, "PreconditionFailed"),
+        ("if-modified-since", "", 400, "InvalidArgument"),
+        ("if-modified-since", "yesterday", 400, "InvalidArgument"),
+        ("if-unmodified-since", "1994", 400, "InvalidArgument"),
+    ],
+)
+def test_a_source_condition_that_cannot_be_read_is_not_passed_over(
+    client, bucket, source, condition, value, status, code
+):
+    answer = copy(client, f"/{bucket}/copy", source, {f"x-amz-copy-source-{condition}": value})
+    assert (answer.status, answer.code) == (status, code)
+    assert client.request("GET", f"/{bucket}/copy").status == 404
+
+
 def test_target_conditions(client, bucket, source):
     assert copy(client, f"/{bucket}/copy", source, {"If-None-Match": "*"}).status == 200
     assert copy(client, f"/{bucket}/copy", source, {"If-None-Match": "*"}).status == 412

@@ -58,6 +58,8 @@ CHOSEN_BY_PARAMETER = {
     ("PutObject", "acl"): "MalformedXML",
     ("PutObject", "tagging"): "MalformedXML",
     ("PutObject", "uploadId"): "InvalidArgument",
+    ("PutObject", "renameObject"): "InvalidArgument",
+    ("CopyObject", "renameObject"): "NotImplemented",
     ("CopyObject", "acl"): "NotImplemented",
     ("CopyObject", "tagging"): "NotImplemented",
     ("CopyObject", "uploadId"): "InvalidArgument",

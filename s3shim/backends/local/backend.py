@@ -7,20 +7,22 @@ from typing import Any, ClassVar
 
 from s3shim.backends.base import Backend, Capability
 from s3shim.backends.local.buckets import Buckets
-from s3shim.backends.local.copying import Copying
+from s3shim.backends.local.derived import Derived
 from s3shim.backends.local.multipart import Multipart
 from s3shim.backends.local.objects import Objects
 from s3shim.backends.local.settings import Settings
 from s3shim.backends.local.store import Store
 
 
-class LocalBackend(Buckets, Objects, Copying, Multipart, Backend):
+class LocalBackend(Buckets, Objects, Derived, Multipart, Backend):
     """Objects on this machine's disk, durable when a call returns, for any number of processes.
 
     ``root`` is the directory of the store; ``settings`` are the fields of settings.Settings.
     """
 
-    capabilities: ClassVar[Capability] = Capability.CONDITIONAL_WRITE | Capability.MULTIPART
+    capabilities: ClassVar[Capability] = (
+        Capability.CONDITIONAL_WRITE | Capability.MULTIPART | Capability.RENAME | Capability.APPEND
+    )
 
     def __init__(self, root: Path, **settings: Any) -> None:
         self.store = Store(Path(root), Settings(**settings))

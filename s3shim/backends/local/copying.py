@@ -42,7 +42,7 @@ class Copying:
 
 
 def _described(source: ObjectRecord, copy: Copy) -> ObjectRecord:
-    record = msgspec.structs.replace(source)
+    record = msgspec.structs.replace(source, rename_token="", renamed_from="")
     if copy.meta is not None:
         record.content_type = copy.meta.content_type
         record.system = copy.meta.system

@@ -62,7 +62,11 @@ class Extent(msgspec.Struct, array_like=True, gc=False):
 
 
 class ObjectRecord(msgspec.Struct, array_like=True, gc=False):
-    """An object version. Where it has parts, its extents stand in its Layout and not here."""
+    """An object version. Where it has parts, its extents stand in its Layout and not here.
+
+    ``rename_token`` and ``renamed_from`` are the client's name for the rename that brought it to its key, and
+    the key that it had before.
+    """
 
     sequence: int
     size: int
@@ -78,6 +82,8 @@ class ObjectRecord(msgspec.Struct, array_like=True, gc=False):
     delete_marker: bool = False
     checksum_type: str = "FULL_OBJECT"
     parts_count: int = 0
+    rename_token: str = ""
+    renamed_from: str = ""
 
     def info(self, key: str) -> ObjectInfo:
         """Return the record as the model's."""

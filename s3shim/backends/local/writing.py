@@ -32,7 +32,7 @@ def put_object(
         if conditions is not NO_CONDITIONS:
             check_target(view, bucket_id, ref.key, conditions)
     stored = store_body(store, body)
-    return _commit(store, ref, bucket_id, _record(stored.size, body, meta), stored, conditions)
+    return _commit(store, ref, bucket_id, new_record(stored.size, body, meta), stored, conditions)
 
 
 @dataclass(slots=True)
@@ -99,7 +99,8 @@ def _gather(body: Body, limit: int) -> tuple[bytes, bool]:
     return b"".join(parts), False
 
 
-def _record(size: int, body: Body, meta: ObjectMeta) -> ObjectRecord:
+def new_record(size: int, body: Body, meta: ObjectMeta) -> ObjectRecord:
+    """Return the record of a body of ``size`` bytes that has been read, without its place and time."""
     digests = body.digests
     return ObjectRecord(
         sequence=0,
@@ -126,8 +127,7 @@ def _commit(
     settings = store.settings
 
     def change(edit: Edit) -> None:
-        if edit.bucket(ref.bucket).id != bucket_id:
-            raise S3Error(Code.NoSuchBucket, BucketName=ref.bucket)
+        check_bucket(edit, ref.bucket, bucket_id)
         current = check_target(edit, bucket_id, ref.key, conditions)
         record.sequence = edit.next_sequence()
         record.last_modified = settings.clock()
@@ -183,6 +183,12 @@ def delete_objects(store: Store, bucket: str, refs: list[ObjectRef]) -> list[Del
         return [Deleted() for _ in refs]
 
     return store.committer.run(change, frees=True)
+
+
+def check_bucket(view: View, name: str, bucket_id: int) -> None:
+    """Raise NoSuchBucket unless the bucket of this name is the one with this id still."""
+    if view.bucket(name).id != bucket_id:
+        raise S3Error(Code.NoSuchBucket, BucketName=name)
 
 
 def check_target(view: View, bucket_id: int, key: str, conditions: Conditions) -> ObjectRecord | None:

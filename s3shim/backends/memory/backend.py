@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from dataclasses import replace
 from typing import ClassVar
 
@@ -32,7 +31,9 @@ from s3shim.ranges import ByteRange
 class MemoryBackend(Uploads, Derived, Backend):
     """Objects in the memory of one process."""
 
-    capabilities: ClassVar[Capability] = Capability.CONDITIONAL_WRITE | Capability.MULTIPART
+    capabilities: ClassVar[Capability] = (
+        Capability.CONDITIONAL_WRITE | Capability.MULTIPART | Capability.RENAME | Capability.APPEND
+    )
 
     def list_buckets(self) -> list[BucketInfo]:
         """See Backend."""
@@ -120,9 +121,7 @@ class MemoryBackend(Uploads, Derived, Backend):
                 current = bucket.objects.get(ref.key)
                 check_write(conditions, current[0] if current else None)
                 if current is not None:
-                    del bucket.objects[ref.key]
-                    del bucket.parts[ref.key]
-                    del bucket.keys[bisect_left(bucket.keys, ref.key)]
+                    bucket.remove(ref.key)
         return Deleted()
 
     def get_document(self, bucket: str, name: str) -> bytes | None:

@@ -36,12 +36,16 @@ _READ = 1 << 20
 
 @dataclass(slots=True)
 class Upload:
+    """An upload under way; ``parts`` are (record, bytes) by number."""
+
     info: UploadInfo
     parts: dict[int, tuple[PartInfo, bytes]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Completed:
+    """What a completed upload was answered."""
+
     fingerprint: str
     info: ObjectInfo
 
@@ -51,20 +55,30 @@ def _itself(info: T, _key: str) -> T:
 
 
 class Bucket:
-    """Uploads, under way and completed, are found by their ``upload_position``."""
+    """A bucket. Uploads, under way and completed, are found by their ``upload_position``.
 
-    __slots__ = ("completed", "documents", "info", "keys", "objects", "parts", "uploads")
+    ``renamed`` maps a key to (token, former key) of the rename that brought the object there.
+    """
+
+    __slots__ = ("completed", "documents", "info", "keys", "objects", "parts", "renamed", "uploads")
 
     def __init__(self, info: BucketInfo) -> None:
         self.info = info
         self.objects: dict[str, tuple[ObjectInfo, bytes]] = {}
         self.parts: dict[str, list[ObjectPart]] = {}
+        self.renamed: dict[str, tuple[str, str]] = {}
         self.keys: list[str] = []
         self.documents: dict[str, bytes] = {}
         self.uploads: dict[str, Upload] = {}
         self.completed: dict[str, Completed] = {}
 
+    def remove(self, key: str) -> None:
+        """Remove the object, which is there."""
+        del self.objects[key], self.parts[key], self.keys[bisect_left(self.keys, key)]
+        self.renamed.pop(key, None)
+
     def seek(self, start: str) -> Iterator[tuple[str, Callable[[str], ObjectInfo]]]:
+        """Yield the keys from ``start`` on; see paging.list_page."""
         for key in self.keys[bisect_left(self.keys, start) :]:
             yield key, partial(_itself, self.objects[key][0])
 
@@ -73,11 +87,13 @@ class Bucket:
         return list_page(self.seek, query)
 
     def seek_upload(self, start: str) -> Iterator[tuple[str, Callable[[str], UploadInfo]]]:
+        """Yield the positions of the uploads from ``start`` on; see paging.list_uploads_page."""
         positions = sorted(self.uploads)
         for position in positions[bisect_left(positions, start) :]:
             yield position, partial(_itself, self.uploads[position].info)
 
     def find(self, ref: ObjectRef) -> tuple[ObjectInfo, bytes]:
+        """Return an object and its bytes. Raises NoSuchKey, NoSuchVersion."""
         if ref.version_id not in (None, NULL_VERSION):
             raise S3Error(Code.NoSuchVersion, Key=ref.key, VersionId=ref.version_id)
         try:
@@ -86,6 +102,7 @@ class Bucket:
             raise S3Error(Code.NoSuchKey, Key=ref.key) from None
 
     def upload(self, ref: UploadRef) -> Upload:
+        """Return an upload under way. Raises NoSuchUpload."""
         try:
             return self.uploads[upload_position(ref.key, ref.upload_id)]
         except KeyError:
@@ -99,6 +116,7 @@ class Bucket:
         check_write(conditions, current[0] if current else None)
         self.objects[info.key] = info, data
         self.parts[info.key] = parts or []
+        self.renamed.pop(info.key, None)
         if current is None:
             insort(self.keys, info.key)
 
