@@ -60,6 +60,10 @@ class Backend(ABC):
 
     capabilities: ClassVar[Capability] = Capability.NONE
 
+    lengthy: ClassVar[frozenset[str]] = frozenset()
+    """The methods among copy_object, upload_part_copy and complete_multipart_upload that may take longer than
+    a client waits; their answers begin before they end."""
+
     # -- life ---------------------------------------------------------------------------------
 
     @abstractmethod

@@ -1,41 +1,36 @@
-"""CopyObject and UploadPartCopy: work on records, no byte is copied."""
+"""CopyObject and UploadPartCopy: on a storage that can share bytes, work on records."""
 
 from __future__ import annotations
 
 from s3shim.backends.base import Backend
-from s3shim.copying import Copy
-from s3shim.wire.metadata import read_metadata
+from s3shim.patience import perform
+from s3shim.precheck import check_copying, check_part_copying
+from s3shim.wire.copying import read_copy, read_part_copy, source_range
 from s3shim.wire.preconditions import write_conditions
 from s3shim.wire.request import S3Request
 from s3shim.wire.response import Response
 from s3shim.wire.results import copy_result, part_copy_result
-from s3shim.wire.source import (
-    read_source,
-    refuse_copy_onto_itself,
-    replaces,
-    source_conditions,
-    source_range,
-)
 
 
 def copy_object(backend: Backend, request: S3Request) -> Response:
     """CopyObject, of an object of any size, with metadata and tags copied or replaced."""
-    source = read_source(request)
-    replaces_metadata, replaces_tags = replaces(request, "metadata"), replaces(request, "tagging")
-    if not (replaces_metadata or replaces_tags):
-        refuse_copy_onto_itself(source, request.ref)
-    given = read_metadata(request.headers)
-    copy = Copy(
-        source,
-        source_conditions(request),
-        given if replaces_metadata else None,
-        given.tags if replaces_tags else None,
+    copy, conditions = read_copy(request), write_conditions(request)
+    return perform(
+        backend,
+        "copy_object",
+        request,
+        lambda: check_copying(backend, copy, request.ref, conditions),
+        lambda: copy_result(backend.copy_object(copy, request.ref, conditions)),
     )
-    return copy_result(backend.copy_object(copy, request.ref, write_conditions(request)))
 
 
 def upload_part_copy(backend: Backend, request: S3Request) -> Response:
     """UploadPartCopy, of a whole object or of a range of it."""
-    number = request.part_number
-    copy = Copy(read_source(request), source_conditions(request))
-    return part_copy_result(backend.upload_part_copy(request.upload, number, copy, source_range(request)))
+    number, copy, byte_range = request.part_number, read_part_copy(request), source_range(request)
+    return perform(
+        backend,
+        "upload_part_copy",
+        request,
+        lambda: check_part_copying(backend, request.upload, copy, byte_range),
+        lambda: part_copy_result(backend.upload_part_copy(request.upload, number, copy, byte_range)),
+    )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from s3shim.backends.base import Backend
-from s3shim.wire.integrity import expect
+from s3shim.patience import perform
+from s3shim.precheck import check_completing
 from s3shim.wire.preconditions import write_conditions
 from s3shim.wire.request import S3Request
 from s3shim.wire.response import Response
-from s3shim.wire.results import complete_result, initiate_result, part_headers
+from s3shim.wire.results import complete_result, initiate_result, part_result
 from s3shim.wire.uploading import expect_part, read_completion, read_upload
 
 
@@ -21,16 +22,20 @@ def upload_part(backend: Backend, request: S3Request) -> Response:
     """UploadPart: verified as an object is."""
     number = request.part_number
     expect_part(request, backend.head_multipart_upload(request.upload))
-    expect(request)
     part = backend.upload_part(request.upload, number, request.body)
-    return Response(200, part_headers(part))
+    return part_result(part)
 
 
 def complete_multipart_upload(backend: Backend, request: S3Request) -> Response:
     """CompleteMultipartUpload: at once and once; where it fails the upload is as it was."""
-    completion = read_completion(request)
-    info = backend.complete_multipart_upload(request.upload, completion, write_conditions(request))
-    return complete_result(request, info)
+    completion, conditions, upload = read_completion(request), write_conditions(request), request.upload
+    return perform(
+        backend,
+        "complete_multipart_upload",
+        request,
+        lambda: check_completing(backend, upload, completion, conditions),
+        lambda: complete_result(request, backend.complete_multipart_upload(upload, completion, conditions)),
+    )
 
 
 def abort_multipart_upload(backend: Backend, request: S3Request) -> Response:

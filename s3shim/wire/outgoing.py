@@ -94,7 +94,8 @@ class Answer:
             self._finish(self._response.status)
 
     def _finish(self, status: int) -> None:
-        write_line(self._request, self._operation, status, self._failure, self.backend_seconds, self._sent)
+        failure = self._failure or self._response.failure
+        write_line(self._request, self._operation, status, failure, self.backend_seconds, self._sent)
 
     def _common(self) -> _Headers:
         request_id = self._request.id

@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from werkzeug.http import http_date as _http_date
 
-from s3shim.errors import S3Error
+from s3shim.errors import Code, S3Error
 from s3shim.model import Chunks, ObjectInfo
 from s3shim.wire.metadata import SYSTEM_HEADERS
 from s3shim.wire.request import S3Request
@@ -24,11 +24,15 @@ STATUS_LINES = {int(status): f"{int(status)} {status.phrase}" for status in HTTP
 
 @dataclass(slots=True)
 class Response:
-    """An answer. ``body`` is bytes, or chunks whose length the Content-Length header states."""
+    """An answer. ``body`` is bytes, or chunks whose length the Content-Length header states if it is known.
+
+    ``failure`` is the code of an error that was found after the answer had begun.
+    """
 
     status: int = 200
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes | Chunks = b""
+    failure: Code | None = None
 
 
 def xml_response(document: str, status: int = 200) -> Response:

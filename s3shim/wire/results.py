@@ -88,10 +88,10 @@ def _object_parts(parts: list[ObjectPart], marker: int, most: int) -> str:
     )
 
 
-def part_headers(part: PartInfo) -> list[tuple[str, str]]:
-    """Return the headers that answer an UploadPart."""
+def part_result(part: PartInfo) -> Response:
+    """Return the answer to an UploadPart, headers only."""
     headers = [("ETag", f'"{part.etag}"')]
-    return headers + [(f"x-amz-checksum-{name}", value) for name, value in part.checksums.items()]
+    return Response(200, headers + [(f"x-amz-checksum-{name}", v) for name, v in part.checksums.items()])
 
 
 def checksum_elements(checksums: dict[str, str]) -> str:

@@ -13,7 +13,7 @@ from s3shim.errors import Code, S3Error
 from s3shim.model import UploadInfo
 from s3shim.multipart import MAX_PARTS, Completion, ListedPart, checksum_type_of
 from s3shim.wire.document import read_document
-from s3shim.wire.integrity import stated_checksum
+from s3shim.wire.integrity import expect, stated_checksum
 from s3shim.wire.metadata import read_metadata
 from s3shim.wire.request import S3Request
 
@@ -46,20 +46,21 @@ def read_upload(request: S3Request) -> UploadInfo:
 
 
 def expect_part(request: S3Request, upload: UploadInfo) -> None:
-    """Let the body of a part have a checksum of the upload's algorithm.
+    """Let the body of a part demand what the headers state, and have a checksum of the upload's algorithm.
 
-    Raises InvalidRequest where the client sends one of another.
+    Raises what ``expect`` raises, and InvalidRequest where the client sends a checksum of another algorithm.
     """
     stated = stated_checksum(request.headers)
-    if upload.checksum_algorithm is None:
-        return
-    if stated is not None and stated[0] != upload.checksum_algorithm:
-        raise S3Error(
-            Code.InvalidRequest,
-            f"Checksum Type mismatch occurred, expected checksum Type: {upload.checksum_algorithm}, "
-            f"actual checksum Type: {stated[0]}",
-        )
-    request.body.default_algorithm = upload.checksum_algorithm
+    algorithm = upload.checksum_algorithm
+    if algorithm is not None:
+        if stated is not None and stated[0] != algorithm:
+            raise S3Error(
+                Code.InvalidRequest,
+                f"Checksum Type mismatch occurred, expected checksum Type: {algorithm}, "
+                f"actual checksum Type: {stated[0]}",
+            )
+        request.body.default_algorithm = algorithm
+    expect(request)
 
 
 def read_completion(request: S3Request) -> Completion:
