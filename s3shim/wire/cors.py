@@ -12,7 +12,7 @@ from typing import Any
 
 from s3shim.cors import ANY, DOCUMENT, METHODS, Rule, allowing, find
 from s3shim.errors import Code, S3Error
-from s3shim.wire.document import read_document
+from s3shim.wire.document import check_elements, read_document
 from s3shim.wire.request import S3Request
 from s3shim.wire.xml import DECLARATION, NAMESPACE, parse, text
 
@@ -77,6 +77,7 @@ def cross_origin_headers(
 
 
 def _rules(content: dict[str, Any]) -> tuple[Rule, ...]:
+    check_elements(content, ("CORSRule",))
     elements = _list(content.get("CORSRule"))
     if not elements or len(elements) > MAX_RULES:
         raise S3Error(Code.MalformedXML)
@@ -86,6 +87,7 @@ def _rules(content: dict[str, Any]) -> tuple[Rule, ...]:
 def _rule(element: Any) -> Rule:
     if not isinstance(element, dict):
         raise S3Error(Code.MalformedXML)
+    check_elements(element, (*_LISTS, "ID", "MaxAgeSeconds"))
     values = {name: tuple(map(_text, _list(element.get(tag)))) for tag, name in _LISTS.items()}
     origins, methods = values["origins"], values["methods"]
     if not origins or not methods:

@@ -12,7 +12,7 @@ from s3shim.conditions import NO_CONDITIONS, Conditions
 from s3shim.errors import Code, S3Error
 from s3shim.model import ObjectRef
 from s3shim.names import check_key
-from s3shim.wire.document import read_document
+from s3shim.wire.document import check_elements, read_document
 from s3shim.wire.integrity import stated_checksum
 from s3shim.wire.preconditions import etag_list, object_size, object_time
 from s3shim.wire.request import S3Request
@@ -41,6 +41,7 @@ def read_deletion(request: S3Request) -> tuple[list[Wish], bool]:
             "Missing required header for this request: Content-MD5 OR x-amz-checksum-*",
         )
     content = read_document(request, "Delete", MAX_DELETION)
+    check_elements(content or {}, ("Object", "Quiet"))
     listed = (content or {}).get("Object")
     objects = listed if isinstance(listed, list) else [listed]
     if content is None or not listed or len(objects) > MAX_KEYS:
@@ -54,6 +55,7 @@ def read_deletion(request: S3Request) -> tuple[list[Wish], bool]:
 def _wish(bucket: str, element: Any) -> Wish:
     if not isinstance(element, dict) or "Key" not in element:
         raise S3Error(Code.MalformedXML)
+    check_elements(element, ("Key", "VersionId", "ETag", "Size", "LastModifiedTime"))
     texts = {name: value or "" for name, value in element.items()}
     if not all(isinstance(value, str) for value in texts.values()):
         raise S3Error(Code.MalformedXML)

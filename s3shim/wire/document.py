@@ -1,9 +1,11 @@
-"""XML request bodies: bounded, verified, parsed."""
+"""XML request bodies: bounded, verified, parsed, and held against what their schema has."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
+from s3shim.errors import Code, S3Error
 from s3shim.wire import xml
 from s3shim.wire.integrity import expect_checksum, expect_md5
 from s3shim.wire.request import S3Request
@@ -30,3 +32,13 @@ def read_document(
     if not content.strip():
         return None
     return xml.parse(content, root)
+
+
+def check_elements(content: dict[str, Any], known: Collection[str]) -> None:
+    """Raise MalformedXML where ``content`` has an element beyond the ``known`` ones.
+
+    What is passed over might have been a condition, misspelt or of a later day. Attributes pass.
+    """
+    for name in content:
+        if name not in known and not name.startswith(("@", "#")):
+            raise S3Error(Code.MalformedXML)

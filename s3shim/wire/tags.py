@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from s3shim.errors import Code, S3Error
+from s3shim.wire.document import check_elements
 from s3shim.wire.xml import NAMESPACE, text
 
 MAX_TAGS = 10
@@ -33,16 +34,19 @@ def parse_tagging_header(value: str) -> dict[str, str]:
 
 def parse_tagging(content: dict[str, Any]) -> dict[str, str]:
     """Return the tags in the content of a Tagging document. Raises MalformedXML, InvalidTag."""
+    check_elements(content, ("TagSet",))
     if "TagSet" not in content:
         raise S3Error(Code.MalformedXML)
     tag_set = content["TagSet"]
     if tag_set is None or isinstance(tag_set, str):
         return {}
     listed = tag_set.get("Tag", []) if isinstance(tag_set, dict) else None
+    check_elements(tag_set if isinstance(tag_set, dict) else {}, ("Tag",))
     pairs = []
     for tag in listed if isinstance(listed, list) else [listed]:
         if not isinstance(tag, dict) or not {"Key", "Value"} <= tag.keys():
             raise S3Error(Code.MalformedXML)
+        check_elements(tag, ("Key", "Value"))
         key, value = tag["Key"] or "", tag["Value"] or ""
         if not isinstance(key, str) or not isinstance(value, str):
             raise S3Error(Code.MalformedXML)

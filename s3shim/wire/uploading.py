@@ -12,7 +12,7 @@ from s3shim import checksums
 from s3shim.errors import Code, S3Error
 from s3shim.model import UploadInfo
 from s3shim.multipart import MAX_PARTS, Completion, ListedPart, checksum_type_of
-from s3shim.wire.document import read_document
+from s3shim.wire.document import check_elements, read_document
 from s3shim.wire.integrity import expect, stated_checksum
 from s3shim.wire.metadata import read_metadata
 from s3shim.wire.request import S3Request
@@ -66,6 +66,7 @@ def expect_part(request: S3Request, upload: UploadInfo) -> None:
 def read_completion(request: S3Request) -> Completion:
     """Return what a CompleteMultipartUpload demands. Raises MalformedXML, InvalidArgument, InvalidRequest."""
     content = read_document(request, "CompleteMultipartUpload", MAX_COMPLETION, checksums=False)
+    check_elements(content or {}, ("Part",))
     listed = (content or {}).get("Part")
     elements = listed if isinstance(listed, list) else [listed]
     if not listed or len(elements) > MAX_PARTS:
@@ -83,6 +84,7 @@ def read_completion(request: S3Request) -> Completion:
 def _part(element: Any) -> ListedPart:
     if not isinstance(element, dict):
         raise S3Error(Code.MalformedXML)
+    check_elements(element, ("PartNumber", "ETag", *_ELEMENTS))
     number, etag = element.get("PartNumber"), element.get("ETag")
     # int() reads more than digits, so the form is looked at first.
     if not isinstance(number, str) or not _INTEGER.fullmatch(number) or not isinstance(etag, str):

@@ -25,6 +25,7 @@ NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 MAX_DEPTH = 16
 MAX_ELEMENTS = 100_000
+MAX_ATTRIBUTES = 32  # of one element; S3's documents have one or none
 
 # XML 1.0, production [2]: what no document may hold, not even as a character reference.
 ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
@@ -137,11 +138,11 @@ def _guard(document: bytes) -> None:
     depth = 0
     count = 0
 
-    def started(_name: str, _attributes: dict[str, str]) -> None:
+    def started(_name: str, attributes: dict[str, str]) -> None:
         nonlocal depth, count
         depth += 1
         count += 1
-        if depth > MAX_DEPTH or count > MAX_ELEMENTS:
+        if depth > MAX_DEPTH or count > MAX_ELEMENTS or len(attributes) > MAX_ATTRIBUTES:
             raise S3Error(Code.MalformedXML)
 
     def ended(_name: str) -> None:

@@ -2,14 +2,15 @@
 
 import pytest
 
-from s3shim.backends.base import Capability
+from s3shim.backends.base import Backend, Capability
+from s3shim.backends.memory import MemoryBackend
 from s3shim.conditions import NO_CONDITIONS, Conditions, ETagList
-from s3shim.errors import Code, S3Error
+from s3shim.errors import Code
 from s3shim.model import BucketInfo, ListQuery, ObjectInfo, ObjectMeta, ObjectRef
 from s3shim.ranges import ByteRange
 from s3shim.renaming import Rename
-from tests.contract.bodies import code_of, get, pattern, put
-from tests.contract.conftest import BACKENDS, BLOCK, INLINE_MAX, promising
+from tests.contract.bodies import BytesBody, code_of, get, pattern, put
+from tests.contract.conftest import BLOCK, INLINE_MAX, promising
 from tests.contract.test_contract_races import race
 from tests.contract.uploads import put_parts
 
@@ -203,14 +204,19 @@ def test_a_reader_always_finds_it_under_one_of_two_keys(storage):
     assert race([swing, watch, watch]) == [0, 0, 0]
 
 
-@pytest.mark.parametrize("name", list(BACKENDS))
-def test_it_is_promised_or_refused(make_backend, name):
-    backend = make_backend(name)
-    backend.start()
-    if Capability.RENAME not in backend.capabilities:
-        assert code_of(backend.rename_object, Rename("bucket", "a", "b")) is Code.NotImplemented
-    else:
-        assert code_of(backend.rename_object, Rename("bucket", "a", "b")) is Code.NoSuchBucket
-    backend.close()
-    with pytest.raises(S3Error):
-        backend.rename_object(Rename("bucket", "a", "b"))
+def test_what_is_not_promised_is_not_implemented():
+    names = ("rename_object", "append_object")
+    without = {name: getattr(Backend, name) for name in names}
+    plain = type("Plain", (MemoryBackend,), {**without, "capabilities": Capability.NONE})()
+    plain.start()
+    assert code_of(plain.rename_object, Rename("bucket", "a", "b")) is Code.NotImplemented
+    ref = ObjectRef("bucket", "a")
+    assert code_of(plain.append_object, ref, BytesBody(b"x"), META, 0, NO_CONDITIONS) is Code.NotImplemented
+
+
+def test_after_close_a_rename_is_refused(storage):
+    put(storage, "a", b"x")
+    storage.close()
+    assert code_of(rename, storage, "a", "b") is Code.ServiceUnavailable
+    storage.start()
+    assert keys(storage) == ["a"]

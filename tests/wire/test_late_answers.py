@@ -152,11 +152,14 @@ def test_what_is_done_soon_is_answered_as_ever(client, backend, requests, method
     answer = client.request(*requests[method])
     assert answer.status == 200
     assert answer.body.startswith(DECLARATION + ROOTS[method])
+
+
+@pytest.mark.parametrize("method", LENGTHY)
+def test_what_fails_soon_has_its_status(client, backend, requests, method):
+    backend.go.set()
     backend.error = S3Error(Code.PreconditionFailed)
-    method_, target, headers, body = requests[method]
-    assert (
-        client.request(method_, target, headers, body).status == 412 or method == "complete_multipart_upload"
-    )
+    answer = client.request(*requests[method])
+    assert (answer.status, answer.code) == (412, "PreconditionFailed")
 
 
 @pytest.mark.parametrize(
