@@ -12,6 +12,7 @@ import pytest
 
 from tests.server.process import serve
 from tests.wire.client import LiveClient
+from tests.wire.forms import TYPE, form_body, signed_fields
 
 ROUNDS = 50
 WRITERS = 20
@@ -147,3 +148,94 @@ def test_large_objects_need_little_memory(server, client):
     assert stream.read() == b""
     connection.close()
     assert anonymous() - before < 64 * 1024
+
+
+def put_source(client, number, body=b"source" * 500):
+    assert client.request("PUT", f"/races/source-{number}", body=body).status == 200
+    return {"x-amz-copy-source": f"/races/source-{number}"}
+
+
+def racing(server, client, call, writers=WRITERS):
+    """Make a call by several connections at once; return the answers."""
+
+    def run(writer):
+        mine = fresh(server, client)
+        answer = call(mine, writer)
+        mine.close()
+        return answer
+
+    with ThreadPoolExecutor(writers) as pool:
+        return list(pool.map(run, range(writers)))
+
+
+def outcomes(answers):
+    return Counter((answer.status, answer.code) for answer in answers)
+
+
+@pytest.mark.parametrize("kind", ["copy", "complete", "rename"])
+def test_one_winner_of_other_conditional_writes(server, client, kind):
+    new = {"If-None-Match": "*"}
+    others = {(412, "PreconditionFailed")}
+    if kind == "rename":
+        others.add((404, "NoSuchKey"))  # the source is gone
+    for number in range(5):
+        target = f"/races/{kind}-{number}"
+        if kind == "copy":
+            headers = put_source(client, number) | new
+            answers = racing(server, client, lambda c, _, t=target, h=headers: c.request("PUT", t, h))
+        elif kind == "rename":
+            put_source(client, number)
+            headers = {"x-amz-rename-source": f"/races/source-{number}"} | new
+            answers = racing(
+                server, client, lambda c, _, t=target, h=headers: c.request("PUT", f"{t}?renameObject", h)
+            )
+        else:
+            calls = []
+            for _ in range(WRITERS):
+                upload_id = client.request("POST", f"{target}?uploads").xml().findtext("{*}UploadId")
+                at = f"{target}?uploadId={upload_id}"
+                etag = client.request("PUT", f"{at}&partNumber=1", body=b"part").headers["etag"]
+                part = f"<Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part>"
+                calls.append((at, f"<CompleteMultipartUpload>{part}</CompleteMultipartUpload>".encode()))
+            answers = racing(
+                server, client, lambda c, n, calls=calls: c.request("POST", calls[n][0], new, calls[n][1])
+            )
+        lost = outcomes(answers)
+        assert lost.pop((200, None)) == 1
+        assert set(lost) <= others
+        assert client.request("HEAD", target).status == 200
+
+
+def test_appends_of_many_workers_all_follow_one_another(server, client):
+    """Each tries until its bytes are there; nothing is lost, nothing comes twice."""
+
+    def add(mine, writer):
+        line = f"{writer:02d}".encode() * 20
+        while True:
+            head = mine.request("HEAD", "/races/log")
+            size = head.headers["content-length"] if head.status == 200 else "0"
+            answer = mine.request("PUT", "/races/log", {"x-amz-write-offset-bytes": size}, line)
+            if answer.status == 200:
+                return line
+            assert (answer.status, answer.code) == (400, "InvalidWriteOffset")
+
+    lines = racing(server, client, add)
+    whole = client.request("GET", "/races/log").body
+    assert sorted(whole[at : at + 40] for at in range(0, len(whole), 40)) == sorted(lines)
+
+
+def test_one_winner_of_racing_conditional_deletes(server, client):
+    etag = client.request("PUT", "/races/gone", body=b"x").headers["etag"]
+    answers = racing(server, client, lambda c, _: c.request("DELETE", "/races/gone", {"If-Match": etag}))
+    assert outcomes(answers) == {(204, None): 1, (404, "NoSuchKey"): WRITERS - 1}
+
+
+def test_a_form_of_32_mib_with_an_expectation(server, client):
+    file = bytes(range(256)) * (1 << 17)
+    body = form_body(signed_fields(client, "races", {"key": "form"}), file)
+    headers = {"Content-Type": TYPE, "Expect": "100-continue"}
+    for more in ({}, {"Transfer-Encoding": "chunked"}):
+        answer = client.request("POST", "/races", headers | more, body, sign=False)
+        assert answer.status == 204
+        shown = client.request("GET", "/races/form")
+        assert hashlib.sha256(shown.body).digest() == hashlib.sha256(file).digest()

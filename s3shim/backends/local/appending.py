@@ -80,4 +80,5 @@ def _record(current: ObjectRecord, joined: Appended) -> ObjectRecord:
         parts_count=len(joined.parts),
         rename_token="",
         renamed_from="",
+        appended=current.appended + 1,
     )

@@ -65,7 +65,7 @@ class ObjectRecord(msgspec.Struct, array_like=True, gc=False):
     """An object version. Where it has parts, its extents stand in its Layout and not here.
 
     ``rename_token`` and ``renamed_from`` are the client's name for the rename that brought it to its key, and
-    the key that it had before.
+    the key that it had before. ``appended`` counts the parts that were appended: the ETag is made otherwise.
     """
 
     sequence: int
@@ -84,6 +84,7 @@ class ObjectRecord(msgspec.Struct, array_like=True, gc=False):
     parts_count: int = 0
     rename_token: str = ""
     renamed_from: str = ""
+    appended: int = 0
 
     def info(self, key: str) -> ObjectInfo:
         """Return the record as the model's."""

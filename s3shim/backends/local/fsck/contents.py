@@ -105,9 +105,8 @@ class Contents:
                 wrong.append(name)
         # The ETag of a part that was copied need not be the MD5 that went into that of the whole.
         if all(part.checksums for part in layout.parts):
-            md5s = b"".join(run.md5.digest() for run in runs)
-            etag = hashlib.md5(md5s, usedforsecurity=False).hexdigest()
-            if f"{etag}-{len(runs)}" != record.etag:
+            md5s = [run.md5.digest() for run in runs]
+            if record.etag not in _etags(md5s, len(runs) - record.appended):
                 wrong.append("ETag")
         return self._tell(label, wrong)
 
@@ -175,6 +174,24 @@ class _Run:
 
     def digest(self, algorithm: str) -> bytes:
         return self._hashers[algorithm].digest()
+
+
+def _etags(md5s: list[bytes], first: int) -> set[str]:
+    """Return what the ETag may be of parts, to the ``first`` of which the others were appended."""
+    wholes = {_md5(b"".join(md5s[:first]))}
+    if first == 1 and len(md5s) > 1:
+        wholes.add(md5s[0])  # of an object that had not been uploaded in parts
+    found = set()
+    for whole in wholes:
+        etag = whole
+        for md5 in md5s[first:]:
+            etag = _md5(etag + md5)
+        found.add(f"{etag.hex()}-{len(md5s)}")
+    return found
+
+
+def _md5(data: bytes) -> bytes:
+    return hashlib.md5(data, usedforsecurity=False).digest()
 
 
 def _wrong_part(part: LaidPart, run: _Run) -> list[str]:
