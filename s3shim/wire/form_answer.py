@@ -72,6 +72,4 @@ def _with_outcome(target: str, request: S3Request, etag: str) -> str:
 
 def _location(request: S3Request) -> str:
     # A slash of the key is encoded too: it is one path segment, as Amazon S3 writes it.
-    key = quote(request.key, safe="")
-    path = f"/{key}" if request.host_bucket else f"/{request.bucket}/{key}"
-    return f"{request.environ.get('wsgi.url_scheme', 'http')}://{request.host}{path}"
+    return f"{request.url.rstrip('/')}/{quote(request.key, safe='')}"

@@ -146,8 +146,8 @@ class Service:
     ``region`` is the one it reports; ``any_region`` lets a LocationConstraint name any other.
     ``token_key`` seals continuation tokens. ``max_put_size`` bounds one request body and
     ``min_part_size`` is the least size of a part but the last, in bytes. ``domains`` are the host names,
-    in lower case, below which a host name is that of a bucket. ``proxies``: what is known of those in front. After
-    ``patience`` seconds an answer to lengthy work begins, and a blank goes out every ``blank_every`` seconds.
+    in lower case, below which a host name is that of a bucket. ``proxies``: what is known of those in front.
+    After ``patience`` seconds an answer to lengthy work begins, with a blank every ``blank_every`` seconds.
     """
 
     region: str = "us-east-1"

@@ -43,7 +43,11 @@ def parts_of(draft):
 @pytest.mark.parametrize("header", [None, ""])
 def test_no_signature(probe, method, target, header):
     draft = probe.client.draft(method, target, {"Authorization": header}, sign=False)
-    probe.refused(draft, 403, "AccessDenied")
+    if (method, target, header) == ("POST", "/a-bucket", None):
+        # It would have to be a form, which carries its signature itself.
+        probe.refused(draft, 412, "PreconditionFailed")
+    else:
+        probe.refused(draft, 403, "AccessDenied")
 
 
 @pytest.mark.parametrize(

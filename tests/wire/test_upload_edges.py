@@ -167,6 +167,8 @@ def test_a_condition_that_ends_while_the_body_comes(client, bucket):
                 assert client.request("PUT", f"/{bucket}/k", body=b"first").status == 200
             return super().read(size)
 
+        read1 = read
+
     body = b"second" * 20_000
     headers = {"If-None-Match": "*", "Content-Length": str(len(body))}
     answer = client.request("PUT", f"/{bucket}/k", headers, Overtaken(body), payload="UNSIGNED-PAYLOAD")
