@@ -68,8 +68,10 @@ def show(client: LiveClient, key: str) -> Found | None:
         raise Failed(f"GET {key} is answered {answer.status} {answer.code}")
     tags: dict[str, str] = {}
     if "x-amz-tagging-count" in answer.headers:
-        root = client.request("GET", f"/{BUCKET}/{key}?tagging").xml()
-        for tag in root.iterfind("{*}TagSet/{*}Tag"):
+        listed = client.request("GET", f"/{BUCKET}/{key}?tagging")
+        if listed.status != 200:
+            raise Failed(f"GET {key}?tagging is answered {listed.status} {listed.code}")
+        for tag in listed.xml().iterfind("{*}TagSet/{*}Tag"):
             tags[tag.findtext("{*}Key") or ""] = tag.findtext("{*}Value") or ""
     meta = {name: answer.headers[name] for name in answer.headers if name.startswith("x-amz-meta-")}
     return Found(answer.body, answer.headers["etag"].strip('"'), _pairs(meta), _pairs(tags))
