@@ -37,7 +37,7 @@ RECIPES = {
             ("versitygw",),
             singles.versitygw,
             ("versitygw", "--version"),
-            "posix, no sync to ask for",
+            "posix, --keep-alive, its request log on; no sync to ask for",
         ),
         Recipe("jay", ("jay",), singles.jay, note="limits on the rate of requests lifted"),
         Recipe(

@@ -20,7 +20,7 @@ def versitygw(place: Place) -> Running:
     place.data.mkdir()
     address = f"127.0.0.1:{place.port}"
     keys = ["--access", ACCESS_KEY, "--secret", SECRET_KEY]
-    place.spawn(["versitygw", "--port", address, *keys, "posix", str(place.data)], place.port)
+    place.spawn(["versitygw", "--keep-alive", "--port", address, *keys, "posix", str(place.data)], place.port)
     return place.running()
 
 
