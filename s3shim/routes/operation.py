@@ -55,6 +55,7 @@ def refusing(
 
     It is authorised like any other, so that a refusal tells nothing of another account's bucket.
     """
+    error.__traceback__ = None  # its frames know the request, which will know this operation
 
     def refuse(backend: Backend, request: S3Request) -> Response:
         if action == CREATE_BUCKET:

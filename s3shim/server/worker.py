@@ -36,7 +36,6 @@ _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _TICK = 0.5  # seconds between two looks at the deadlines
 _HOUSEKEEPING = 20.0  # seconds between two calls of housekeeping
 _STAND_INS = 512  # threads, at most, in place of those that wait for clients
-_YOUNG_OBJECTS = 10_000  # new objects after which circles are looked for
 _COMPLAINTS = 10.0  # seconds between two messages of the same kind
 _DESCRIPTORS = 64  # that are no connections, and
 _DESCRIPTORS_OF_A_THREAD = 8
@@ -68,10 +67,9 @@ class Worker(BaseWorker):
         self.lobby = Lobby()
         self.service = Service(self.wsgi, self.lobby, self.limits, self.log)
         self.crew = Crew(self.service.work, threads, threads + _STAND_INS)
-        # What is there now stays, and a request leaves no circles behind: neither is worth many looks.
+        # What is there now stays: it is not worth another look of the collector.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(_YOUNG_OBJECTS)
         self.crew.start()
         arrivals = select.poll()
         listeners = {listener.fileno(): listener for listener in self.sockets}

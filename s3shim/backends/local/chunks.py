@@ -46,7 +46,8 @@ class ExtentChunks:
     def __init__(self, sources: Iterable[_Source], held: list[_Closed]) -> None:
         self._held = held
         self._first: bytes | None = None
-        self._chunks = self._walk(sources)
+        # It does not know this object: a circle would keep a block of an answer that broke off.
+        self._chunks = _walk(sources, held)
 
     def prefetch(self) -> None:
         """Read and verify the first chunk, so that damage there is found before anything is answered."""
@@ -59,21 +60,27 @@ class ExtentChunks:
             del first
         yield from self._chunks
 
-    def _walk(self, sources: Iterable[_Source]) -> Iterator[bytes]:
-        try:
-            for source, first, last in sources:
-                if isinstance(source, bytes):
-                    yield source[first:last]
-                else:
-                    yield from source.blocks(first, last)
-                    source.close()
-        finally:
-            self.close()
-
     def close(self) -> None:
         """Close what is open."""
-        while self._held:
-            self._held.pop().close()
+        self._chunks.close()
+        _close(self._held)
+
+
+def _walk(sources: Iterable[_Source], held: list[_Closed]) -> Generator[bytes, None, None]:
+    try:
+        for source, first, last in sources:
+            if isinstance(source, bytes):
+                yield source[first:last]
+            else:
+                yield from source.blocks(first, last)
+                source.close()
+    finally:
+        _close(held)
+
+
+def _close(held: list[_Closed]) -> None:
+    while held:
+        held.pop().close()
 
 
 def open_at_once(view: View, files: Files, pieces: list[Piece]) -> Chunks:
