@@ -45,11 +45,11 @@ _DESCRIPTORS_OF_A_STAND_IN = 2
 class Worker(BaseWorker):
     """gunicorn's worker with threads, deadlines (see Limits) and sendfile.
 
-    An application with ``http_error(status, reason) -> (status line, headers, body)`` answers what never
-    becomes a request: framing errors, time-outs of the head, and its own crashes. It finds the header lines
-    as sent in ``environ["s3shim.headers"]``, and where ``environ["s3shim.sendfile"]`` is true it may yield
-    pieces of files: objects with ``fd``, ``offset`` and ``length``. gunicorn's hooks pre_request and
-    post_request and its access log are not called.
+    An application with ``http_error(status, reason, peer) -> (status line, headers, body)`` answers what
+    never becomes a request: framing errors, time-outs of the head, and its own crashes; ``peer`` is the other
+    end's address, as REMOTE_ADDR. It finds the header lines as sent in ``environ["s3shim.headers"]``, and
+    where ``environ["s3shim.sendfile"]`` is true it may yield pieces of files: objects with ``fd``, ``offset``
+    and ``length``. gunicorn's hooks pre_request and post_request and its access log are not called.
     """
 
     limits = Limits()

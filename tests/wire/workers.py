@@ -48,9 +48,9 @@ class AnyApp:
         answer: Iterable[bytes] = self.app(environ, start_response)
         return answer
 
-    def http_error(self, status: int, reason: str) -> Any:
+    def http_error(self, status: int, reason: str, peer: str) -> Any:
         """See s3shim.server.Worker."""
-        return self.app.http_error(status, reason)  # type: ignore[union-attr]
+        return self.app.http_error(status, reason, peer)  # type: ignore[union-attr]
 
 
 class AppClient(LiveClient):
