@@ -72,8 +72,13 @@ class Lobby:
         return self._taken(lambda conn: conn.deadline <= now, math.inf)
 
     def oldest(self) -> Connection | None:
-        """Return the one that has waited longest for a request, for the caller; None where all are at one."""
-        found = self._taken(lambda conn: conn.phase == IDLE and not conn.handshaking, 1)
+        """Return the one that has waited longest for a request, for the caller; None where all are at one.
+
+        A request that has come and that no thread has looked at yet is one too.
+        """
+        found = self._taken(
+            lambda conn: conn.phase == IDLE and not conn.handshaking and not conn.has_arrived(), 1
+        )
         return found[0] if found else None
 
     def _taken(self, wanted: Callable[[Connection], bool], most: float) -> list[Connection]:
