@@ -53,7 +53,7 @@ def served(client: Client) -> bool:
 def idle(server: Server, stack: ExitStack, count: int) -> list[Client]:
     """Return kept connections, in the order in which they were served."""
     made = [stack.enter_context(server.connect()) for _ in range(count)]
-    assert all([served(client) for client in made])
+    assert all(served(client) for client in made)
     return made
 
 
@@ -111,7 +111,7 @@ def test_without_descriptors_idle_connections_make_room(
     wait_for(server, "cannot accept a connection: [Errno 24] Too many open files")
     limit(pid, before)
     assert late.answer().body == b"ok"
-    assert all([served(client) for client in idle(server, stack, 10)])
+    assert all(served(client) for client in idle(server, stack, 10))
     assert workers(server) == [pid]
 
 
@@ -126,7 +126,7 @@ def test_with_few_descriptors_from_the_start_all_are_served(tmp_path: Path, stac
     (pid,) = workers(limited)
     # What may be raised was raised, so that 200 connections fit.
     assert resource.prlimit(pid, resource.RLIMIT_NOFILE)[0] >= min(200, hard)
-    assert all([served(client) for client in clients])
+    assert all(served(client) for client in clients)
     assert limited.stop() == 0
 
 
