@@ -66,7 +66,7 @@ class Worker(BaseWorker):
         self.base = base_environ(workers=self.cfg.workers, secure=self.cfg.is_ssl)
         self.lobby = Lobby()
         self.service = Service(self.wsgi, self.lobby, self.limits, self.log)
-        self.crew = Crew(self.service.work, threads, threads + _STAND_INS)
+        self.crew = Crew(self.service.work, threads, threads + _STAND_INS, self.lobby.attended)
         # What is there now stays: it is not worth another look of the collector.
         gc.collect()
         gc.freeze()
@@ -132,7 +132,8 @@ class Worker(BaseWorker):
             sock.setblocking(False)
             if self.tls is not None:
                 sock = self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-            conn = Connection(sock, connection_environ(self.base, peer, here), self.limits, self.crew.away)
+            base = connection_environ(self.base, peer, here)
+            conn = Connection(sock, base, self.limits, self.crew.away, self.crew.short)
             conn.deadline = time.monotonic() + (self.limits.header if self.tls else self.limits.keepalive)
             self.lobby.admit(conn)
         except OSError as error:
