@@ -317,14 +317,15 @@ class LiveClient(BaseClient):
             self._local.connection = None
 
     def _exchange(self, connection: socket.socket, draft: Draft) -> Answer:
-        answered = False
+        sent = answered = False
         try:
             # A server that does not want the body may answer and close before all of it is out; what it said
             # has arrived all the same (RFC 9112, 9.5).
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self._write(connection, draft)
+                sent = True
             answer, reusable = self._read(connection, draft.method)
-            answered = reusable
+            answered = reusable and sent
             return answer
         finally:
             if not answered:

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import re
+import select
 import socket
 import threading
 import time
@@ -58,6 +59,22 @@ class AnyApp:
         return self.app.http_error(status, reason, peer)  # type: ignore[union-attr]
 
 
+class _Watchful:
+    """A socket that is not written to once there is something to read."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def sendall(self, data: bytes) -> None:
+        """Send all of ``data``. Raises BrokenPipeError where an answer has come."""
+        view = memoryview(data)
+        while view:
+            readable, _, _ = select.select([self._connection], [self._connection], [], PATIENCE)
+            if readable:
+                raise BrokenPipeError("there is an answer")
+            view = view[self._connection.send(view) :]
+
+
 class AppClient(LiveClient):
     """Reaches ``app`` through the worker; ``raw_headers`` counts only for what goes straight to it."""
 
@@ -87,6 +104,11 @@ class AppClient(LiveClient):
         # These are the worker's own (tests/server has them): what is left is the application's answer.
         lines = [line for line in answer.headers.lines if line[0].lower() not in ("connection", "date")]
         return replace(answer, headers=AnswerHeaders(lines))
+
+    @staticmethod
+    def _write(connection: socket.socket, draft: Draft) -> None:
+        """See LiveClient; stops where an answer comes before all is sent (RFC 9112, 9.5)."""
+        LiveClient._write(_Watchful(connection), draft)  # type: ignore[arg-type]
 
     def _send_short(self, draft: Draft) -> Any:
         # The server would wait for the rest: close this side.
