@@ -64,9 +64,14 @@ class Gateway:
         answer.backend_seconds = time.perf_counter() - entered - request.body.waited
         return answer.send(start_response, self.extra_headers, self.backend.get_document)
 
-    def http_error(self, status: int, reason: str) -> tuple[str, list[tuple[str, str]], bytes]:
-        """Return (status line, headers, body) for a request that is no HTTP; the HTTP server sends it."""
-        environ: Environ = {"REQUEST_METHOD": "-", "RAW_URI": "/", "wsgi.input": None}
+    def http_error(self, status: int, reason: str, peer: str) -> tuple[str, list[tuple[str, str]], bytes]:
+        """Return (status line, headers, body) for a request that is no HTTP; the HTTP server sends it.
+
+        ``peer`` is the address that it has come from, "" for a Unix socket.
+        """
+        environ: Environ = {
+            "REQUEST_METHOD": "-", "RAW_URI": "/", "REMOTE_ADDR": peer, "wsgi.input": None,
+        }  # fmt: skip
         request = S3Request(environ, self.service)
         error = S3Error(_FRAMING_CODES.get(status, Code.BadRequest), reason or None)
         answer = Answer(request, Operation.unknown().name, error_response(request, error), error.code)

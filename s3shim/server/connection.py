@@ -26,6 +26,7 @@ _MOST = 256 * 1024  # bytes read, or sent from a file over TLS, at once
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _WANTS = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _MOMENT = 0.05  # seconds that a thread waits for a client, in all of a request, before another takes its seat
+_SHORT_MOMENT = 0.005  # and where nobody is free for others that have sent something
 _RATE_AFTER = 30.0  # seconds of waiting after which the rate of a body counts
 
 _NO_SENDFILE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # from file systems that do not support it
@@ -57,13 +58,12 @@ class Connection:
 
     ``buffer`` is what has come and was not asked for yet. ``phase`` is IDLE, READING or ENDING, and
     ``deadline`` (time.monotonic) until when that may last. ``discarded`` counts the bytes thrown away after
-    the last answer.
+    the last answer. ``away`` and ``short`` are the crew's.
     """
 
     __slots__ = (
-        "_away", "_end", "_limits", "_received", "_waited", "base", "buffer", "deadline", "discarded",
-        "fd", "handshaking", "phase", "secure", "sock",
-        "wants_to_write",
+        "_away", "_end", "_limits", "_received", "_short", "_waited", "base", "buffer", "deadline",
+        "discarded", "fd", "handshaking", "phase", "secure", "sock", "wants_to_write",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +72,7 @@ class Connection:
         base: dict[str, object],
         limits: Limits,
         away: Callable[[], AbstractContextManager[None]],
+        short: Callable[[], bool] = lambda: False,
     ) -> None:
         self.sock = sock
         self.fd = sock.fileno()
@@ -84,6 +85,7 @@ class Connection:
         self.secure = self.handshaking = isinstance(sock, ssl.SSLSocket)
         self._limits = limits
         self._away = away
+        self._short = short
         self._end = math.inf
         self._waited = 0.0
         self._received = 0
@@ -248,7 +250,8 @@ class Connection:
         patience = min(self._limits.idle, self._end - began)
         poll = select.poll()
         poll.register(self.fd, events)
-        moment = max(min(_MOMENT - self._waited, patience), 0)
+        most = _SHORT_MOMENT if self._short() else _MOMENT
+        moment = max(min(most - self._waited, patience), 0)
         ready = poll.poll(moment * 1000)
         if not ready and patience > moment:
             with self._away():

@@ -14,12 +14,18 @@ from contextlib import contextmanager
 
 
 class Crew:
-    """``seats`` threads that run ``work`` again and again, and stand-ins, in all at most ``most`` threads."""
+    """``seats`` threads that run ``work`` again and again, and stand-ins, in all at most ``most`` threads.
 
-    def __init__(self, work: Callable[[], None], seats: int, most: int) -> None:
+    ``free`` tells whether one of them waits for something to do.
+    """
+
+    def __init__(
+        self, work: Callable[[], None], seats: int, most: int, free: Callable[[], bool] = lambda: True
+    ) -> None:
         self._work = work
         self._seats = seats
         self._most = most
+        self._free = free
         self._least = max(seats // 2, 1)
         # A slow client goes and comes many times, and not each time is a thread to be started and ended.
         self._enough = seats + seats // 4 + 1
@@ -43,6 +49,10 @@ class Crew:
     def gone(self) -> bool:
         """Whether all threads have ended."""
         return self._threads == 0
+
+    def short(self) -> bool:
+        """Whether nobody is free for what comes next, while one more could be."""
+        return self._threads < self._most and not self._free()
 
     @contextmanager
     def away(self) -> Iterator[None]:

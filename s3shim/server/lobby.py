@@ -28,6 +28,7 @@ class Lobby:
         self._epoll.register(self._alarm, select.EPOLLIN)
         self._waiting: dict[int, Connection] = {}
         self._open: set[Connection] = set()
+        self._attendants: list[None] = []  # one for each thread in ``next``; a list counts without a lock
 
     def __len__(self) -> int:
         """How many connections are open, served ones too."""
@@ -62,9 +63,18 @@ class Lobby:
 
     def next(self) -> Connection | None:
         """Wait for an event and return its connection, which is the caller's; None for nothing to do."""
-        for fd, _ in self._epoll.poll(-1, 1):
+        self._attendants.append(None)
+        try:
+            events = self._epoll.poll(-1, 1)
+        finally:
+            self._attendants.pop()
+        for fd, _ in events:
             return self._waiting.pop(fd, None)
         return None
+
+    def attended(self) -> bool:
+        """Whether a thread is in ``next``: whatever comes is taken at once."""
+        return bool(self._attendants)
 
     def expired(self) -> list[Connection]:
         """Return the waiting connections whose deadline is over; they are the caller's."""
@@ -72,8 +82,13 @@ class Lobby:
         return self._taken(lambda conn: conn.deadline <= now, math.inf)
 
     def oldest(self) -> Connection | None:
-        """Return the one that has waited longest for a request, for the caller; None where all are at one."""
-        found = self._taken(lambda conn: conn.phase == IDLE and not conn.handshaking, 1)
+        """Return the one that has waited longest for a request, for the caller; None where all are at one.
+
+        A request that has come and that no thread has looked at yet is one too.
+        """
+        found = self._taken(
+            lambda conn: conn.phase == IDLE and not conn.handshaking and not conn.has_arrived(), 1
+        )
         return found[0] if found else None
 
     def _taken(self, wanted: Callable[[Connection], bool], most: float) -> list[Connection]:

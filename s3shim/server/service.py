@@ -24,7 +24,7 @@ _PIPELINED = 16  # requests of one connection before others get a turn
 _REASON = 200  # characters
 _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 
-HttpError = Callable[[int, str], tuple[str, HeaderList, bytes]]
+HttpError = Callable[[int, str, str], tuple[str, HeaderList, bytes]]
 
 
 class Service:
@@ -63,8 +63,7 @@ class Service:
                 self._lobby.arm(conn, again=True)
                 continue
             if conn.phase == READING:
-                line, headers, body = self._http_error(408, "the request head did not arrive in time")
-                conn.send_now(refusal(line, headers, body))
+                conn.send_now(refusal(*self._error(conn, 408, "the request head did not arrive in time")))
             self._lobby.drop(conn)
 
     def _serve(self, conn: Connection) -> None:
@@ -145,8 +144,10 @@ class Service:
 
     def _refuse(self, conn: Connection, status: int, reason: str, *, head_only: bool = False) -> None:
         """Answer what is no request; the connection ends with it."""
-        line, headers, body = self._http_error(status, reason[:_REASON])
-        conn.send(refusal(line, headers, body, head_only=head_only))
+        conn.send(refusal(*self._error(conn, status, reason[:_REASON]), head_only=head_only))
+
+    def _error(self, conn: Connection, status: int, reason: str) -> tuple[str, HeaderList, bytes]:
+        return self._http_error(status, reason, str(conn.base["REMOTE_ADDR"]))
 
     def _finish(self, conn: Connection) -> None:
         # Closing with unread bytes would reset the connection and could take the answer with it.
@@ -213,5 +214,5 @@ def _drained(conn: Connection, body: Body) -> bool:
     return True
 
 
-def _plain_error(status: int, reason: str) -> tuple[str, HeaderList, bytes]:
+def _plain_error(status: int, reason: str, _peer: str) -> tuple[str, HeaderList, bytes]:
     return f"{status} {HTTPStatus(status).phrase}", [("Content-Type", "text/plain")], reason.encode() + b"\n"

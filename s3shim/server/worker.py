@@ -45,11 +45,11 @@ _DESCRIPTORS_OF_A_STAND_IN = 2
 class Worker(BaseWorker):
     """gunicorn's worker with threads, deadlines (see Limits) and sendfile.
 
-    An application with ``http_error(status, reason) -> (status line, headers, body)`` answers what never
-    becomes a request: framing errors, time-outs of the head, and its own crashes. It finds the header lines
-    as sent in ``environ["s3shim.headers"]``, and where ``environ["s3shim.sendfile"]`` is true it may yield
-    pieces of files: objects with ``fd``, ``offset`` and ``length``. gunicorn's hooks pre_request and
-    post_request and its access log are not called.
+    An application with ``http_error(status, reason, peer) -> (status line, headers, body)`` answers what
+    never becomes a request: framing errors, time-outs of the head, and its own crashes; ``peer`` is the other
+    end's address, as REMOTE_ADDR. It finds the header lines as sent in ``environ["s3shim.headers"]``, and
+    where ``environ["s3shim.sendfile"]`` is true it may yield pieces of files: objects with ``fd``, ``offset``
+    and ``length``. gunicorn's hooks pre_request and post_request and its access log are not called.
     """
 
     limits = Limits()
@@ -66,7 +66,7 @@ class Worker(BaseWorker):
         self.base = base_environ(workers=self.cfg.workers, secure=self.cfg.is_ssl)
         self.lobby = Lobby()
         self.service = Service(self.wsgi, self.lobby, self.limits, self.log)
-        self.crew = Crew(self.service.work, threads, threads + _STAND_INS)
+        self.crew = Crew(self.service.work, threads, threads + _STAND_INS, self.lobby.attended)
         # What is there now stays: it is not worth another look of the collector.
         gc.collect()
         gc.freeze()
@@ -132,7 +132,8 @@ class Worker(BaseWorker):
             sock.setblocking(False)
             if self.tls is not None:
                 sock = self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-            conn = Connection(sock, connection_environ(self.base, peer, here), self.limits, self.crew.away)
+            base = connection_environ(self.base, peer, here)
+            conn = Connection(sock, base, self.limits, self.crew.away, self.crew.short)
             conn.deadline = time.monotonic() + (self.limits.header if self.tls else self.limits.keepalive)
             self.lobby.admit(conn)
         except OSError as error:

@@ -23,7 +23,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
-from tests.server.process import Client, Server, serve
+from tests.server.process import Client, Server, serve, workers
 from tests.wire.client import LiveClient
 
 IDLE, SLOW, SECONDS = 5000, 500, 10.0
@@ -230,9 +230,7 @@ def _requests(server: Server) -> dict[str, bytes]:
 
 def _workers(server: Server, row: str) -> int:
     """Return the sum of a row of /proc/PID/status over the workers."""
-    pid = server.process.pid
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    texts = [Path(f"/proc/{child}/status").read_text() for child in children]
+    texts = [Path(f"/proc/{worker}/status").read_text() for worker in workers(server)]
     return sum(int(found[1]) for text in texts if (found := re.search(rf"{row}:\s+(\d+)", text)))
 
 

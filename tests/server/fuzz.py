@@ -44,7 +44,7 @@ class App:
     def __init__(self) -> None:
         self.asked: list[Seen] = []
 
-    def http_error(self, status: int, reason: str) -> tuple[str, list[tuple[str, str]], bytes]:
+    def http_error(self, status: int, reason: str, peer: str) -> tuple[str, list[tuple[str, str]], bytes]:
         """Refuse."""
         return f"{status} Refused", [("X-Refused", "yes")], reason.encode()
 

@@ -1,10 +1,11 @@
 """A WSGI application without S3, and gunicorn's settings for it: what the worker does by itself.
 
-Run as ``python -m tests.server.plain IDLE HEADER THREADS``.
+Run as ``python -m tests.server.plain IDLE HEADER THREADS [SETTING=VALUE ...]``, settings of gunicorn.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -21,8 +22,8 @@ served: list[str] = []
 class App:
     """Answers by path; /served tells which paths were asked for."""
 
-    def http_error(self, status: int, reason: str) -> tuple[str, list[tuple[str, str]], bytes]:
-        return f"{status} Refused", [("X-Refused", "yes")], reason.encode()
+    def http_error(self, status: int, reason: str, peer: str) -> tuple[str, list[tuple[str, str]], bytes]:
+        return f"{status} Refused", [("X-Refused", peer)], reason.encode()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
@@ -54,6 +55,8 @@ class App:
                 return type(error).__name__.encode()
         if path == "/headers":
             return repr(environ["s3shim.headers"]).encode()
+        if path == "/pid":
+            return b"%d" % os.getpid()
         if path == "/environ":
             return repr({name: str(value) for name, value in environ.items()}).encode()
         if path == "/served":
@@ -69,7 +72,7 @@ class Plain(BaseApplication):
     """gunicorn with our worker and one process."""
 
     def load_config(self) -> None:
-        idle, header, threads = sys.argv[1:]
+        idle, header, threads, *others = sys.argv[1:]
         values = {
             "bind": "127.0.0.1:0",
             "threads": int(threads),
@@ -83,6 +86,7 @@ class Plain(BaseApplication):
             "keepalive": 20,
             "when_ready": lambda arbiter: print(arbiter.LISTENERS[0], flush=True),
         }
+        values.update(other.split("=", 1) for other in others)
         for name, value in values.items():
             self.cfg.set(name, value)
 

@@ -27,7 +27,7 @@ def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 class Server:
-    """A running server; ``start`` returns once it has said where it listens."""
+    """A running server that has said where it listens: at ``host`` and ``port``, or at ``path``."""
 
     def __init__(
         self,
@@ -53,9 +53,10 @@ class Server:
         except BaseException:
             self.stop(signal.SIGKILL)
             raise
-        found = re.search(r"https?://(127\.0\.0\.1|\[::1\]):([0-9]+)", self.banner)
+        found = re.search(r"https?://(127\.0\.0\.1|\[::1\]):([0-9]+)|^unix:(.+)$", self.banner, re.MULTILINE)
         assert found, self.banner
-        self.host, self.port = found[1].strip("[]"), int(found[2])
+        self.path = found[3]
+        self.host, self.port = (found[1] or "").strip("[]"), int(found[2] or 0)
 
     def _read_until(self, last: str) -> str:
         assert self.process.stdout is not None
@@ -79,7 +80,12 @@ class Server:
 
     def connect(self, tls: ssl.SSLContext | None = None) -> Client:
         """Connect; ``tls`` is what the server is checked against, None is plain HTTP."""
-        sock = socket.create_connection((self.host, self.port), timeout=_PATIENCE)
+        if self.path:
+            sock = socket.socket(socket.AF_UNIX)
+            sock.settimeout(_PATIENCE)
+            sock.connect(self.path)
+        else:
+            sock = socket.create_connection((self.host, self.port), timeout=_PATIENCE)
         return Client(sock if tls is None else tls.wrap_socket(sock, server_hostname=self.host))
 
     def ask(self, request: bytes, tls: ssl.SSLContext | None = None) -> Answer:
@@ -96,6 +102,12 @@ class Server:
         assert self.process.stdout is not None
         self.process.stdout.close()
         return code
+
+
+def workers(server: Server) -> list[int]:
+    """Return the process ids of the workers."""
+    pid = server.process.pid
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def serve(tmp_path: Path, *flags: str, settings: Mapping[str, str] | None = None) -> Server:

@@ -45,7 +45,7 @@ class Rig(AbstractContextManager["Rig"]):
         self.limits = limits or Limits(header=PATIENCE, keepalive=PATIENCE, idle=PATIENCE)
         self.lobby = Lobby()
         self.service = Service(app, self.lobby, self.limits, log)
-        self.crew = Crew(self.service.work, threads, most)
+        self.crew = Crew(self.service.work, threads, most, self.lobby.attended)
         self.crew.start()
         self._ended = threading.Event()
         self._clock = threading.Thread(target=self._tick, daemon=True)
@@ -60,7 +60,7 @@ class Rig(AbstractContextManager["Rig"]):
         """Return the client's end of a new connection."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        conn = Connection(ours, self._base, self.limits, self.crew.away)
+        conn = Connection(ours, self._base, self.limits, self.crew.away, self.crew.short)
         conn.deadline = math.inf
         theirs.settimeout(PATIENCE)
         self.lobby.admit(conn)

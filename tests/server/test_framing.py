@@ -108,6 +108,7 @@ def test_http_error(s3: Server, request_bytes: bytes, status: int, code: str) ->
     (line,) = s3.stderr.splitlines()[logged:]
     assert f"request_id={found[1].decode()}" in line
     assert f"status={status}" in line
+    assert "remote_ip=127.0.0.1" in line
 
 
 def test_the_longest_head_is_served(s3: Server) -> None:

@@ -109,10 +109,21 @@ def test_the_oldest_without_a_request_makes_room(lobby: Lobby, make: Make) -> No
     assert first.phase == IDLE
     client.send(b"a")
     assert lobby.next() is first
+    assert first.poll() == b"a"
     lobby.arm(first)
     assert lobby.oldest() is second
     assert lobby.oldest() is first
     assert lobby.oldest() is None
+
+
+def test_one_that_has_sent_a_request_makes_no_room(lobby: Lobby, make: Make) -> None:
+    (first, waits), (_, idle) = make(), make()
+    lobby.admit(waits)
+    lobby.admit(idle)
+    first.send(b"GET / HTTP/1.1")
+    assert lobby.oldest() is idle
+    assert lobby.oldest() is None
+    assert lobby.next() is waits
 
 
 def test_a_held_connection_waits_for_its_deadline_only(lobby: Lobby, make: Make) -> None:
@@ -182,7 +193,8 @@ def test_arming_one_that_was_ended_meanwhile_spares_the_next_on_its_descriptor(
 
     monkeypatch.setattr(lobby, "_epoll", Late(lobby._epoll, others))
     lobby.arm(old)
-    assert lobby.oldest() is new
+    new.deadline = 0.0
+    assert lobby.expired() == [new]
     new.fd = fd
     new.close()
 

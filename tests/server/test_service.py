@@ -139,6 +139,20 @@ def test_an_application_that_exits_takes_no_thread_with_it(app: App) -> None:
         assert len(rig.complaints) == 3
 
 
+def test_slow_clients_that_come_together_hold_nobody_up(app: App) -> None:
+    """Each may keep a seat for a moment, but not while others wait for one."""
+    with Rig(app, threads=4) as rig:
+        slow = [rig.connect() for _ in range(60)]
+        for client in slow:
+            client.send(b"PUT /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nx")
+        began = time.monotonic()
+        assert answers(rig.exchange([GET % 1]), 1) == [b"/1 0"]
+        taken = time.monotonic() - began
+        for client in slow:
+            client.sock.close()
+    assert taken < 0.4  # 60 moments in 4 seats are 0.75 s
+
+
 BODIES = [
     b"",
     b"Content-Length: 5\r\n\r\nabcde",

@@ -133,6 +133,34 @@ def test_a_slow_handshake_holds_no_thread(secure: Server, authority: Authority) 
             sock.close()
 
 
+def read_to_the_end(secure: Server, authority: Authority, request: bytes) -> bytes:
+    """Return all that comes back; raises SSLError where the end is not announced (RFC 8446, 6.1)."""
+    sock = socket.create_connection((secure.host, secure.port), timeout=30)
+    context = authority.client()
+    with context.wrap_socket(sock, server_hostname=secure.host, suppress_ragged_eofs=False) as strict:
+        strict.sendall(request)
+        return b"".join(iter(lambda: strict.recv(65536), b""))
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 200),
+        (b"GET /healthz HTTP/1.0\r\nHost: x\r\n\r\n", 200),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n", 408),
+        (b"PUT /a/b HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n", 403),
+    ],
+    ids=["close", "HTTP/1.0", "no host", "head not in time", "body refused"],
+)
+def test_the_end_of_a_connection_is_announced(
+    secure: Server, authority: Authority, request_bytes: bytes, status: int
+) -> None:
+    received = read_to_the_end(secure, authority, request_bytes)
+    assert received.startswith(b"HTTP/1.1 %d " % status)
+    assert b"\r\nConnection: close\r\n" in received
+
+
 def test_what_is_no_tls_ends_the_connection_alone(secure: Server, authority: Authority) -> None:
     with secure.connect() as plain:
         plain.send(HEALTH)

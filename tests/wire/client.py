@@ -5,6 +5,7 @@ SDKs and test clients normalise targets and headers, and those are what the wire
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import http.client
@@ -281,7 +282,7 @@ class LiveClient(BaseClient):
         timeout: float = LONGEST_WAIT,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        super().__init__(access_key, secret_key, region, host or f"{address}:{port}")
+        super().__init__(access_key, secret_key, region, f"{address}:{port}" if host is None else host)
         self.address = (address, port)
         self.tls = tls
         self.timeout = timeout
@@ -316,11 +317,15 @@ class LiveClient(BaseClient):
             self._local.connection = None
 
     def _exchange(self, connection: socket.socket, draft: Draft) -> Answer:
-        answered = False
+        sent = answered = False
         try:
-            self._write(connection, draft)
+            # A server that does not want the body may answer and close before all of it is out; what it said
+            # has arrived all the same (RFC 9112, 9.5).
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self._write(connection, draft)
+                sent = True
             answer, reusable = self._read(connection, draft.method)
-            answered = reusable
+            answered = reusable and sent
             return answer
         finally:
             if not answered:

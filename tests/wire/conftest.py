@@ -14,10 +14,16 @@ from s3shim.wsgi import create_app
 from tests.wire.answer import check_refused
 from tests.wire.client import Client
 from tests.wire.fenced import Fenced
-from tests.wire.workers import WORKERS, running
+from tests.wire.workers import IN_PROCESS, WORKERS, running
 
 MAIN = ("MAINACCESSKEY", "main-secret-main-secret")
 OTHER = ("OTHERACCESSKEY", "other-secret-other-secret")
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave out what does not go through the worker; None lets others decide."""
+    through_worker = config.getoption("--worker") in WORKERS
+    return True if through_worker and collection_path.name in IN_PROCESS else None
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ from s3shim.config import load
 from s3shim.wsgi import create_app
 from tests.wire.answer import check_refused
 from tests.wire.chunks import PAYLOADS, SIGNED, SIGNED_TRAILER, UNSIGNED_TRAILER, Framed, crc32, cut, framed
-from tests.wire.client import Client
 from tests.wire.conftest import MAIN
 from tests.wire.refusal import VICTIM, contents
 
@@ -36,11 +35,11 @@ CASES = [(field, payload) for field, payloads in FIELDS for payload in payloads]
 class Store:
     """A service on files with one object; ``files`` are those of its bodies."""
 
-    def __init__(self, path, credentials_file):
+    def __init__(self, path, credentials_file, reach):
         self.path = path
         self.backend = LocalBackend(path / "store", inline_max=1000)
         config = load(["--data", str(path), "--credentials", str(credentials_file)], {})
-        self.client = Client(create_app(config, self.backend), *MAIN)
+        self.client = reach(create_app(config, self.backend), *MAIN)
         assert self.client.request("PUT", "/a-bucket").status == 200
         self.reset()
 
@@ -79,10 +78,10 @@ class Store:
 
 
 @pytest.fixture(scope="module")
-def damaged(credentials_file, tmp_path_factory):
+def damaged(credentials_file, tmp_path_factory, reach):
     """A store of which nothing is kept."""
     path = tmp_path_factory.mktemp("damage")
-    store = Store(path, credentials_file)
+    store = Store(path, credentials_file, reach)
     yield store
     store.backend.close()
     shutil.rmtree(path)

@@ -14,7 +14,6 @@ from s3shim.backends.memory import MemoryBackend
 from s3shim.config import load
 from s3shim.wsgi import create_app
 from tests.wire.chunks import UNSIGNED_TRAILER, Framed, crc32, framed
-from tests.wire.client import Client
 from tests.wire.conftest import MAIN
 from tests.wire.fenced import Fenced
 
@@ -72,12 +71,12 @@ def test_nobody_reads_by_a_policy_that_was_refused(fenced):
 
 
 @pytest.fixture(params=["memory", "local"])
-def service(request, credentials_file, tmp_path):
+def service(request, credentials_file, tmp_path, reach):
     """A fresh client of a service on each storage, which holds what ``Fenced`` puts there."""
     memory = request.param == "memory"
     backend = MemoryBackend() if memory else LocalBackend(tmp_path / "store", inline_max=1000)
     config = load(["--data", str(tmp_path), "--credentials", str(credentials_file)], {})
-    client = Client(create_app(config, backend), *MAIN)
+    client = reach(create_app(config, backend), *MAIN)
     Fenced(backend, client)
     yield client
     backend.close()

@@ -55,6 +55,9 @@ def test_refusals(client, bucket):
     check_refused(client.request("GET", f"/{bucket}/k", sign=False), 403, "AccessDenied")
     check_refused(client.request("PUT", f"/{bucket}/k?unknown", body=b"x"), 501, "NotImplemented")
     check_refused(client.request("PUT", f"/{bucket}/k", {"Content-MD5": "x"}, b"x"), 400, "InvalidDigest")
+    other = client.request("PATCH", f"/{bucket}/k")
+    check_refused(other, 405, "MethodNotAllowed")
+    assert other.headers["allow"] == "DELETE, GET, HEAD, PUT, OPTIONS"  # RFC 9110, 15.5.6
     twice = {"If-None-Match": "*"}
     assert client.request("PUT", f"/{bucket}/k", twice, b"x").status == 200
     check_refused(client.request("PUT", f"/{bucket}/k", twice, b"y"), 412, "PreconditionFailed")
