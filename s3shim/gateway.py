@@ -51,6 +51,8 @@ class Gateway:
                 authorize(request, self.backend, operation.action)
                 if request.body.framed and "Body" not in operation.honours:
                     raise S3Error(Code.InvalidRequest, "This operation takes no body in chunks.")
+                if not operation.takes_body:
+                    request.body.verify_unused()
             entered = time.perf_counter()
             response = operation.handler(self.backend, request)
         except S3Error as error:

@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from hashlib import sha256
 
 from s3shim.auth import sigv4
 from s3shim.auth.credentials import Credential, Credentials
@@ -22,7 +21,6 @@ MAX_SKEW = 900  # seconds
 
 _SIGNATURE_ITEMS = frozenset({"x-amz-algorithm", "x-amz-credential", "x-amz-signature"})
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
-_EMPTY = sha256(b"").digest()
 _FRAMINGS = {
     "STREAMING-AWS4-HMAC-SHA256-PAYLOAD": (True, False),
     "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER": (True, True),
@@ -172,7 +170,7 @@ class Authenticator:
             raise sigv4.mismatch(claim, text, canonical)
 
         if digest is not None:
-            _expect(request, digest)
+            request.body.expect_sha256(digest)
         elif stated in _FRAMINGS:
             _unframe(request, stated, sigv4.ChunkChain(key, claim))
         elif _TRAILER in sent:
@@ -251,17 +249,6 @@ def _unframe(request: S3Request, payload: str, chain: sigv4.ChunkChain) -> None:
     if trailing != (_TRAILER in request.sent):
         raise S3Error(Code.InvalidRequest, f"{_TRAILER} does not fit {_PAYLOAD}.", Header=_TRAILER)
     request.body.unframe(int(length), chain if signed else None, trailing=trailing)
-
-
-def _expect(request: S3Request, digest: bytes) -> None:
-    # Nothing reads the body of a request that has none and needs none.
-    if request.body.empty and request.method not in ("PUT", "POST") and digest != _EMPTY:
-        raise S3Error(
-            Code.XAmzContentSHA256Mismatch,
-            ClientComputedContentSHA256=digest.hex(),
-            S3ComputedContentSHA256=_EMPTY.hex(),
-        )
-    request.body.expect_sha256(digest)
 
 
 def _iso(seconds: float) -> str:

@@ -22,7 +22,7 @@ class Operation:
     ``scope`` is service, bucket or object. ``selector`` is the query parameter that chooses it, or
     empty. ``needs`` is what the backend must be able to do. ``honours`` are the members of the service
     model that the handler takes into account; all others are refused. A ``public`` operation is
-    answered without authentication.
+    answered without authentication; one without ``takes_body`` has no use for the body of a request.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Operation:
     needs: Capability = Capability.NONE
     honours: frozenset[str] = frozenset()
     public: bool = False
+    takes_body: bool = True
 
     @classmethod
     def unknown(cls) -> Operation:

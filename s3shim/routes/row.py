@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from s3shim.backends.base import Capability
+from s3shim.routes.model import load
 from s3shim.routes.operation import Handler, Operation
 
 RENAME = Capability.RENAME
@@ -41,4 +42,8 @@ def row(
     method, _, rest = target.partition(" ")
     scope, _, selector = rest.partition("?")
     members = frozenset(" ".join(honours).split())
-    return Operation(name, scope, method, selector, handler, f"s3:{action}", needs, members)
+    described = load().operations[name].members.values()
+    takes_body = any(member.place in ("body", "form") for member in described)
+    return Operation(
+        name, scope, method, selector, handler, f"s3:{action}", needs, members, takes_body=takes_body
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from hmac import compare_digest
 from typing import Any
 
@@ -19,7 +20,11 @@ from s3shim.wire.form import Form, FormInput
 
 MAX_PUT_SIZE = 5 * 1024**3
 
+MAX_UNUSED = 64 * 1024
+"""Bytes of a body that an operation has no use for; none is needed at all."""
+
 _EMPTY = b""
+_EMPTY_SHA256 = sha256(_EMPTY).digest()
 
 Take = Callable[[int], bytes]
 """Returns 1 to so many bytes, b"" at the end."""
@@ -193,6 +198,19 @@ class RequestBody:
                 raise S3Error(Code.MaxMessageLengthExceeded, MaxMessageLengthBytes=limit)
         return b"".join(parts)
 
+    def verify_unused(self) -> None:
+        """Hold the body against the SHA-256 that it was signed with, where there is one, and leave its bytes.
+
+        For an operation that takes no body: one that was exchanged on the way is refused all the same.
+        Raises XAmzContentSHA256Mismatch, MaxMessageLengthExceeded, and what ``read`` raises.
+        """
+        if self._sha256 is None:
+            return
+        if not self.empty:
+            self.read_all(MAX_UNUSED)
+        elif self._sha256 != _EMPTY_SHA256:
+            raise _other_bytes(self._sha256, _EMPTY_SHA256)
+
     def _begin(self) -> None:
         if self.length is None and not self.chunked:
             raise S3Error(Code.MissingContentLength)
@@ -225,11 +243,7 @@ class RequestBody:
                 CalculatedDigest=checksums.encode(found["md5"]),
             )
         if self._sha256 is not None and not compare_digest(found["sha256"], self._sha256):
-            raise S3Error(
-                Code.XAmzContentSHA256Mismatch,
-                ClientComputedContentSHA256=self._sha256.hex(),
-                S3ComputedContentSHA256=found["sha256"].hex(),
-            )
+            raise _other_bytes(self._sha256, found["sha256"])
         algorithm = self._algorithm
         if self._frame is not None:
             self._take_trailers(self._frame.trailers)
@@ -283,6 +297,14 @@ def _failure(error: Exception) -> S3Error:
         return error
     # The server's own errors for a broken chunk or a lost connection have no common class.
     return S3Error(Code.RequestTimeout if isinstance(error, TimeoutError) else Code.IncompleteBody)
+
+
+def _other_bytes(stated: bytes, found: bytes) -> S3Error:
+    return S3Error(
+        Code.XAmzContentSHA256Mismatch,
+        ClientComputedContentSHA256=stated.hex(),
+        S3ComputedContentSHA256=found.hex(),
+    )
 
 
 def too_large(size: int, limit: int) -> S3Error:

@@ -47,6 +47,49 @@ def test_payload_hash_of_other_bytes(probe, method):
     assert answer.detail("S3ComputedContentSHA256") == hashlib.sha256(body).hexdigest()
 
 
+BODILESS = [
+    ("POST", "/a-bucket/new?uploads", []),
+    ("PUT", "/a-bucket/victim", [("x-amz-copy-source", "/a-bucket/a/b")]),
+    ("PUT", "/a-bucket/new?renameObject", [("x-amz-rename-source", "/a-bucket/victim")]),
+    ("DELETE", "/a-bucket/victim", []),
+    ("GET", "/a-bucket/victim", []),
+]
+
+
+@pytest.mark.parametrize(("method", "target", "headers"), BODILESS)
+@pytest.mark.parametrize("body", [b"", b"evil"])
+def test_payload_hash_of_a_body_that_nothing_needs(probe, method, target, headers, body):
+    draft = probe.client.draft(method, target, headers, body, payload=OTHER_HASH)
+    answer = probe.refused(draft, 400, "XAmzContentSHA256Mismatch")
+    assert answer.detail("ClientComputedContentSHA256") == OTHER_HASH
+    assert answer.detail("S3ComputedContentSHA256") == hashlib.sha256(body).hexdigest()
+    assert b"<Upload>" not in probe.client.request("GET", "/a-bucket?uploads").body
+
+
+@pytest.mark.parametrize(("method", "target", "headers"), BODILESS)
+def test_payload_hash_of_no_body_and_no_length(probe, method, target, headers):
+    draft = probe.client.draft(method, target, [*headers, ("Content-Length", None)], payload=OTHER_HASH)
+    probe.refused(draft, 400, "XAmzContentSHA256Mismatch")
+
+
+def test_payload_hash_of_a_part_that_is_copied(probe):
+    begun = probe.client.request("POST", "/a-bucket/new?uploads")
+    target = f"/a-bucket/new?partNumber=1&uploadId={begun.xml().findtext('{*}UploadId')}"
+    headers = [("x-amz-copy-source", "/a-bucket/a/b")]
+    probe.refused(
+        probe.client.draft("PUT", target, headers, payload=OTHER_HASH), 400, "XAmzContentSHA256Mismatch"
+    )
+    probe.accepted(probe.client.draft("PUT", target, headers))
+
+
+def test_a_body_that_nothing_needs(probe):
+    """It is verified as any other, and changes nothing; it need not be read without end."""
+    target = "/a-bucket/victim"
+    assert probe.accepted(probe.client.draft("GET", target, body=b"evil")).body == b"precious"
+    long = bytes(64 * 1024 + 1)
+    probe.refused(probe.client.draft("DELETE", target, body=long), 400, "MaxMessageLengthExceeded")
+
+
 @pytest.mark.parametrize("value", ["UNSIGNED-PAYLOAD", OTHER_HASH, "STREAMING-UNSIGNED-PAYLOAD-TRAILER"])
 def test_payload_hash_swapped(probe, value):
     draft = probe.put()
