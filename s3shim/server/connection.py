@@ -19,6 +19,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
+from s3shim.server.crew import NotSpared
+
 RECEIVE = 16 * 1024
 """Bytes that are read at once where a head may come."""
 
@@ -71,7 +73,7 @@ class Connection:
         sock: socket.socket,
         base: dict[str, object],
         limits: Limits,
-        away: Callable[[], AbstractContextManager[None]],
+        away: Callable[[int], AbstractContextManager[None]],
         short: Callable[[], bool] = lambda: False,
     ) -> None:
         self.sock = sock
@@ -188,7 +190,7 @@ class Connection:
 
     def _send_rest(self, view: memoryview) -> None:
         while view:
-            self._wait_out()
+            self._wait_out(len(view))
             try:
                 view = view[self.sock.send(view) :]
             except _WANTS:
@@ -218,13 +220,15 @@ class Connection:
             offset += sent
             length -= sent
 
-    def _wait_out(self) -> None:
+    def _wait_out(self, held: int = 0) -> None:
         # The system may hold megabytes for a slow client before it takes more, so what counts as movement is
         # that the client's system has acknowledged something, not that we could write.
         waiting = self._unacknowledged()
         while True:
             try:
-                self._wait(select.POLLOUT)
+                self._wait(select.POLLOUT, held)
+            except NotSpared:
+                raise
             except TimeoutError:
                 queued = self._unacknowledged()
                 if queued >= waiting:
@@ -244,8 +248,8 @@ class Connection:
             raise TimeoutError("the request takes too long")
         return left
 
-    def _wait(self, events: int) -> None:
-        """Wait until the socket is ready. Raises TimeoutError."""
+    def _wait(self, events: int, held: int = 0) -> None:
+        """Wait until the socket is ready, with ``held`` bytes to send. Raises TimeoutError."""
         began = time.monotonic()
         patience = min(self._limits.idle, self._end - began)
         poll = select.poll()
@@ -254,7 +258,7 @@ class Connection:
         moment = max(min(most - self._waited, patience), 0)
         ready = poll.poll(moment * 1000)
         if not ready and patience > moment:
-            with self._away():
+            with self._away(held):
                 ready = poll.poll((patience - moment) * 1000)
         self._waited += time.monotonic() - began
         if not ready:

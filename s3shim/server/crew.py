@@ -12,6 +12,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+MOST_HELD = 128 << 20
+"""Bytes of answers that may wait for slow clients in all, a block of an object for each of them."""
+
+
+class NotSpared(TimeoutError):
+    """The thread cannot wait for its client any longer."""
+
 
 class Crew:
     """``seats`` threads that run ``work`` again and again, and stand-ins, in all at most ``most`` threads.
@@ -32,6 +39,7 @@ class Crew:
         self._lock = threading.Lock()
         self._seated = 0
         self._threads = 0
+        self._held = 0
         self._ended = False
 
     def start(self) -> None:
@@ -55,20 +63,25 @@ class Crew:
         return self._threads < self._most and not self._free()
 
     @contextmanager
-    def away(self) -> Iterator[None]:
+    def away(self, held: int = 0) -> Iterator[None]:
         """The calling thread waits for something that is not its work: let another one stand in for it.
 
-        Raises TimeoutError where there is none and it cannot be spared.
+        Meanwhile it has ``held`` bytes in its hands. Raises NotSpared where there is nobody who could, or
+        where too many bytes are held.
         """
-        self._leave()
+        self._leave(held)
         try:
             yield
         finally:
             with self._lock:
                 self._seated += 1
+                self._held -= held
 
-    def _leave(self) -> None:
+    def _leave(self, held: int) -> None:
         with self._lock:
+            if self._held + held > MOST_HELD:
+                raise NotSpared("slow clients keep too much waiting")
+            self._held += held
             self._seated -= 1
             short = self._seated < self._seats and self._threads < self._most
             if short:
@@ -84,7 +97,8 @@ class Crew:
         with self._lock:
             if self._seated < self._least:
                 self._seated += 1
-                raise TimeoutError("too many clients are slow")
+                self._held -= held
+                raise NotSpared("too many clients are slow")
 
     def _spawn(self) -> None:
         threading.Thread(target=self._run, daemon=True).start()

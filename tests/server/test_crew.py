@@ -9,7 +9,7 @@ from queue import Empty, Queue
 
 import pytest
 
-from s3shim.server.crew import Crew
+from s3shim.server.crew import MOST_HELD, Crew, NotSpared
 
 Job = Callable[[], None]
 
@@ -113,6 +113,15 @@ def test_stand_ins_end_when_those_who_waited_are_back(crew: Crew, jobs: Jobs) ->
         assert working.running <= 3  # the seats, and one that may be needed soon
         working.end.set()
         assert until(lambda: working.running == 0 and jobs.queue.empty())  # noqa: B023
+
+
+def test_what_waits_for_slow_clients_is_bounded(crew: Crew) -> None:
+    for _ in range(2):
+        with crew.away(MOST_HELD - 10):
+            with crew.away(10), crew.away(0), pytest.raises(NotSpared, match="too much"), crew.away(1):
+                pytest.fail("it was let go")
+            with crew.away(10):
+                pass
 
 
 def test_the_last_seats_are_not_left(crew: Crew, jobs: Jobs) -> None:
