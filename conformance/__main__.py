@@ -19,11 +19,9 @@ from conformance.nginx import suite as nginx
 from conformance.s3tests import suite as s3tests
 from conformance.suites import aws, large, minio_py, multipart, rclone, s3cmd
 
-SUITES = {
-    suite.SUITE.name: suite.SUITE
-    for suite in (aws, multipart, minio_py, s3cmd, rclone, s3tests, matrix, large, load, nginx)
-}
-ON_REQUEST = ("matrix", "large", "load", "nginx")
+_MODULES = (aws, multipart, minio_py, s3cmd, rclone, s3tests, matrix, large, load, nginx)
+SUITES = {suite.name: suite for suite in (*(module.SUITE for module in _MODULES), matrix.BEHIND_NGINX)}
+ON_REQUEST = ("matrix", "matrix-nginx", "large", "load", "nginx")
 _UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _LABELS = {"pass": "PASS", "fail": "FAIL", "out": "SKIP", "n/a": "N/A"}
 
@@ -77,7 +75,7 @@ def _arguments() -> argparse.Namespace:
         "--only",
         nargs="+",
         choices=SUITES,
-        help="suites to run (default: all but matrix, large, load and nginx)",
+        help=f"suites to run (default: all but {', '.join(ON_REQUEST)})",
     )
     parser.add_argument("--case", default="", help="run only cases whose name contains this")
     parser.add_argument("--s3-tests", type=Path, help="a checkout of ceph/s3-tests")

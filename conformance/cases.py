@@ -91,7 +91,7 @@ class Context:
             check=False,
         )
         if done.returncode != code:
-            said = (done.stderr + done.stdout).decode(errors="replace").strip()
+            said = (done.stdout + done.stderr).decode(errors="replace").strip()
             raise AssertionError(f"{' '.join(command[:6])}: exit code {done.returncode}: {said[-600:]}")
         return done.stdout + (done.stderr if code else b"")
 

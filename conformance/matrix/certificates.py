@@ -23,6 +23,12 @@ class Certificates(NamedTuple):
         """Return the flags by which the server speaks TLS."""
         return "--tls-cert", str(self.certificate), "--tls-key", str(self.key)
 
+    def in_one_file(self) -> Path:
+        """Write certificate and key into one file, beside them, and return it."""
+        both = self.certificate.with_name("both.pem")
+        both.write_text(self.certificate.read_text() + self.key.read_text())
+        return both
+
     def inward(self) -> ssl.SSLContext:
         """Return what a server needs."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

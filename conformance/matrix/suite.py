@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from conformance.cases import Options, Outcome, Refused, log_verdict, verdict
 from conformance.matrix import certificates
 from conformance.matrix.cells import OF_ONE_CLIENT, OPERATIONS, SENDING, Operation
+from conformance.matrix.certificates import Certificates
 from conformance.matrix.commands import Aws, Rclone, S3cmd
 from conformance.matrix.place import SECONDS, Place
 from conformance.matrix.programs import BOTO3, BOTO3_REQUIRED, MINIO, SDKS
 from conformance.matrix.recorder import FORMS, Recorder
+from conformance.nginx.front import BehindNginx
 from conformance.server import Server
 
 CLIENTS: tuple[Any, ...] = (BOTO3, BOTO3_REQUIRED, Aws(1), Aws(2), MINIO, Rclone(), S3cmd(), *SDKS)
 PYTHON_CLIENTS: tuple[Any, ...] = (BOTO3, BOTO3_REQUIRED, Aws(1), MINIO)
 
+Start = Callable[[Path, Certificates | None], Server]
+
 
 class Matrix:
-    """The suite."""
+    """The suite, over servers that ``start`` starts in a directory, with TLS where there are certificates."""
 
-    name = "matrix"
+    def __init__(self, name: str, start: Start) -> None:
+        self.name = name
+        self._start = start
 
     def run(self, work: Path, _options: Options, wanted: str) -> Iterator[tuple[Outcome, list[str]]]:
         """Yield the outcome of each cell whose name contains ``wanted``, and the forms that were seen."""
@@ -34,7 +40,7 @@ class Matrix:
             if not any(wanted in name for client in CLIENTS for name in _names(client, [scheme])):
                 continue
             (work / scheme).mkdir()
-            with _server(work / scheme, trusted) as server:
+            with self._start(work / scheme, trusted) as server:
                 cells = Cells(work / scheme, server, trusted, missing)
                 for client in CLIENTS:
                     for operation in _operations(client):
@@ -46,6 +52,8 @@ class Matrix:
                 cells.recorder.close()
                 if not wanted:
                     yield Outcome(f"no_internal_error/{scheme}", *log_verdict(server)), []
+                    if isinstance(server, BehindNginx):
+                        yield Outcome(f"nginx_adds_nothing/{scheme}", *server.verdict()), []
         if not wanted:
             for form in FORMS:
                 found = ("pass", "") if form in seen else ("fail", "no client sent it")
@@ -62,7 +70,7 @@ class Cells:
         self,
         work: Path,
         server: Server,
-        trusted: certificates.Certificates | None = None,
+        trusted: Certificates | None = None,
         missing: dict[str, str] | None = None,
     ) -> None:
         self.work = work
@@ -114,8 +122,16 @@ def _missing(clients: Iterable[Any]) -> dict[str, str]:
     return missing
 
 
-def _server(directory: Path, trusted: certificates.Certificates | None) -> Server:
+def _alone(directory: Path, trusted: Certificates | None) -> Server:
     return Server(directory, trusted.flags(), str(trusted.authority)) if trusted else Server(directory)
+
+
+def _behind_nginx(directory: Path, trusted: Certificates | None) -> Server:
+    """Start a server with nginx before it, which ends TLS."""
+    flags = ["--behind-proxy"]
+    if trusted is None:
+        return BehindNginx(directory, flags)
+    return BehindNginx(directory, flags, certificate=trusted.in_one_file(), authority=str(trusted.authority))
 
 
 def _operations(client: Any) -> dict[str, Operation]:
@@ -127,4 +143,5 @@ def _names(client: Any, schemes: Iterable[str] = ("plain", "tls")) -> Iterator[s
         yield from (f"{client.name}/{operation}/{scheme}" for scheme in schemes)
 
 
-SUITE = Matrix()
+SUITE = Matrix("matrix", _alone)
+BEHIND_NGINX = Matrix("matrix-nginx", _behind_nginx)
