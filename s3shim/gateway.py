@@ -52,7 +52,7 @@ class Gateway:
                 if request.body.framed and "Body" not in operation.honours:
                     raise S3Error(Code.InvalidRequest, "This operation takes no body in chunks.")
                 if not operation.takes_body:
-                    request.body.verify_unused()
+                    request.body.verify_unused(waits="expect" in request.sent)
             entered = time.perf_counter()
             response = operation.handler(self.backend, request)
         except S3Error as error:

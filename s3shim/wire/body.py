@@ -198,16 +198,18 @@ class RequestBody:
                 raise S3Error(Code.MaxMessageLengthExceeded, MaxMessageLengthBytes=limit)
         return b"".join(parts)
 
-    def verify_unused(self) -> None:
+    def verify_unused(self, *, waits: bool) -> None:
         """Hold the body against the SHA-256 that it was signed with, where there is one, and leave its bytes.
 
-        For an operation that takes no body: one that was exchanged on the way is refused all the same.
+        For an operation that takes no body: one that was exchanged on the way is refused all the same. One that
+        ``waits`` for 100 Continue is not invited, so it never comes.
         Raises XAmzContentSHA256Mismatch, MaxMessageLengthExceeded, and what ``read`` raises.
         """
         if self._sha256 is None:
             return
         if not self.empty:
-            self.read_all(MAX_UNUSED)
+            if not waits:
+                self.read_all(MAX_UNUSED)
         elif self._sha256 != _EMPTY_SHA256:
             raise _other_bytes(self._sha256, _EMPTY_SHA256)
 

@@ -68,9 +68,10 @@ class _Watchful:
     def sendall(self, data: bytes) -> None:
         """Send all of ``data``. Raises BrokenPipeError where an answer has come."""
         view = memoryview(data)
+        poll = select.poll()
+        poll.register(self._connection, select.POLLIN | select.POLLOUT)
         while view:
-            readable, _, _ = select.select([self._connection], [self._connection], [], PATIENCE)
-            if readable:
+            if any(event & select.POLLIN for _, event in poll.poll(PATIENCE * 1000)):
                 raise BrokenPipeError("there is an answer")
             view = view[self._connection.send(view) :]
 
