@@ -201,8 +201,9 @@ class RequestBody:
     def verify_unused(self, *, waits: bool) -> None:
         """Hold the body against the SHA-256 that it was signed with, where there is one, and leave its bytes.
 
-        For an operation that takes no body: one that was exchanged on the way is refused all the same. One that
-        ``waits`` for 100 Continue is not invited, so it never comes.
+        For an operation that takes no body: one that was exchanged on the way is refused all the same. One
+        that ``waits`` for 100 Continue is not invited, so it never comes.
+
         Raises XAmzContentSHA256Mismatch, MaxMessageLengthExceeded, and what ``read`` raises.
         """
         if self._sha256 is None:
