@@ -30,11 +30,11 @@ class LosesAnOverwrite(MemoryBackend):
     writes = 0
 
     def put_object(self, ref: Any, body: Any, meta: Any, conditions: Any) -> Any:
-        before = self._bucket(ref.bucket).objects.get(ref.key)
+        before = self.bucket(ref.bucket).objects.get(ref.key)
         info = super().put_object(ref, body, meta, conditions)
         self.writes += 1
         if before is not None and self.writes % 5 == 0:
-            self._bucket(ref.bucket).objects[ref.key] = before
+            self.bucket(ref.bucket).objects[ref.key] = before
         return info
 
 
@@ -51,7 +51,7 @@ class ChecksConditionsOfCompleteNot(MemoryBackend):
 class TagsCountAsWrites(MemoryBackend):
     def put_object_tags(self, ref: ObjectRef, tags: Any) -> None:
         super().put_object_tags(ref, tags)
-        bucket = self._bucket(ref.bucket)
+        bucket = self.bucket(ref.bucket)
         info, data = bucket.objects[ref.key]
         bucket.objects[ref.key] = replace(info, last_modified=info.last_modified + 1000), data
 
@@ -81,7 +81,7 @@ class LosesTheLastWriteAtARestart(MemoryBackend):
 
     def close(self) -> None:
         ref, self.last = self.last, None
-        if ref is not None and ref.bucket in self._buckets and ref.key in self._buckets[ref.bucket].objects:
+        if ref is not None and ref.bucket in self.buckets and ref.key in self.buckets[ref.bucket].objects:
             super().delete_object(ref, NO_CONDITIONS)
         super().close()
 
