@@ -342,8 +342,17 @@ def test_body_is_held_against_its_hash():
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
 def test_hash_of_a_body_that_is_not_there(method):
     client = Client(lambda *_: [], ACCESS_KEY, SECRET_KEY)
-    error = refusal(client.draft(method, "/b/k", payload=hashlib.sha256(b"x").hexdigest()))
-    assert error.code is Code.XAmzContentSHA256Mismatch
+    for content, right in ((b"", True), (b"x", False)):
+        draft = client.draft(method, "/b/k", payload=hashlib.sha256(content).hexdigest())
+        request = S3Request(client.environ(draft), Service())
+        request.parse()
+        Authenticator(KNOWN, "us-east-1")(request)
+        if right:
+            request.body.verify_unused(waits=False)
+            continue
+        with pytest.raises(S3Error) as refused:
+            request.body.verify_unused(waits=False)
+        assert refused.value.code is Code.XAmzContentSHA256Mismatch
 
 
 def test_date_header_instead_of_x_amz_date():

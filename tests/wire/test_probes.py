@@ -30,13 +30,14 @@ REFUSED = {
     "put if there is none": ("PUT", OBJECT, {"If-None-Match": "*"}, b"two", 412, "PreconditionFailed"),
     "put if another is there": ("PUT", OBJECT, {"If-Match": '"x"'}, b"two", 412, "PreconditionFailed"),
     "delete if another is there": ("DELETE", OBJECT, {"If-Match": '"x"'}, b"", 412, "PreconditionFailed"),
-    "append": ("PUT", OBJECT, {"x-amz-write-offset-bytes": "3"}, b"two", 501, "NotImplemented"),
+    "append elsewhere": ("PUT", OBJECT, {"x-amz-write-offset-bytes": "3"}, b"two", 400, "InvalidWriteOffset"),
     "annotation": (
         "PUT", f"{OBJECT}?annotation&annotationName=n", {}, ANNOTATION, 501, "NotImplemented",
     ),
     "encrypt what is there": ("PUT", f"{OBJECT}?encryption", {}, ENCRYPTION, 501, "NotImplemented"),
-    "rename": (
-        "PUT", "/full-bucket/new?renameObject", {"x-amz-rename-source": OBJECT}, b"", 501, "NotImplemented",
+    "rename onto another": (
+        "PUT", "/full-bucket/large?renameObject", {"x-amz-rename-source": OBJECT, "If-None-Match": "*"}, b"",
+        412, "PreconditionFailed",
     ),
     "legal hold": ("PUT", OBJECT, {"x-amz-object-lock-legal-hold": "ON"}, b"two", 501, "NotImplemented"),
     "encryption by KMS": (
