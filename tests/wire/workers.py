@@ -139,6 +139,10 @@ DIRECT: dict[str, Callable[[Draft], bool]] = {
         sum(len(n) + len(v) + 4 for n, v in draft.headers) > MAX_HEADER_SECTION
     ),
     "a header has a control character": lambda draft: any(_CONTROL.search(n + v) for n, v in draft.headers),
+    "two spellings of a name, which WSGI cannot tell apart": lambda draft: (
+        len({name.lower().replace("_", "-") for name, _ in draft.headers})
+        < len({name.lower() for name, _ in draft.headers})
+    ),
     "Content-Length is not one number": lambda draft: (
         len(_lengths(draft)) > 1 or not all(v.isascii() and v.isdigit() for v in _lengths(draft))
     ),
