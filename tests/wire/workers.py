@@ -158,8 +158,13 @@ IN_PROCESS = {
 
 
 def _is_short(draft: Draft) -> bool:
-    """Whether the body is shorter than the head says."""
-    return any(int(length) > len(draft.body) for length in _lengths(draft))
+    """Whether the body is shorter than the head says, or the head says nothing of it.
+
+    Then what is sent next would be taken for the rest of it, or it for the next request.
+    """
+    lengths = _lengths(draft)
+    framed = bool(lengths) or any(name.lower() == "transfer-encoding" for name, _ in draft.headers)
+    return (bool(draft.body) and not framed) or any(int(length) > len(draft.body) for length in lengths)
 
 
 class Running:
