@@ -101,14 +101,17 @@ class Worker(BaseWorker):
         if self.ppid != os.getppid() or self.service.served >= self.max_requests:
             self.alive = False
 
-    def accept(self, listener: Any) -> None:
-        """Take a connection; where there are too many, the one that has waited longest makes room."""
+    def accept(self, listener: Any) -> bool:
+        """Take a connection, and return whether there was one.
+
+        Where there are too many, the one that has waited longest makes room.
+        """
         oldest = None
         if len(self.lobby) >= self.most:
             oldest = self.lobby.oldest()
             if oldest is None:
                 self.hold_back("all connections are at a request")
-                return
+                return False
         try:
             sock, peer = listener.accept()
         except OSError as error:
@@ -120,10 +123,11 @@ class Worker(BaseWorker):
                     self.lobby.drop(oldest)
             elif oldest is not None:
                 self.lobby.arm(oldest, again=True)  # another worker was faster
-            return
+            return False
         if oldest is not None:
             self.lobby.drop(oldest)
         self.admit(sock, peer)
+        return True
 
     def admit(self, sock: socket.socket, peer: Any) -> None:
         """Let a new connection in."""
@@ -151,6 +155,9 @@ class Worker(BaseWorker):
         """Let running requests end, for the graceful time-out; kept connections get a moment."""
         self.service.stopping = True
         for listener in self.sockets:
+            # Who waits to be accepted may have sent a request: closing would reset it.
+            while self.accept(listener):
+                pass
             listener.close()
         self.lobby.hurry(LINGER)
         end = time.monotonic() + self.cfg.graceful_timeout

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -213,6 +215,26 @@ def test_a_stop_lets_the_running_request_end(tmp_path: Path) -> None:
         assert server.stop() == 0
         answer = running.result()
         assert (answer.status, answer.body) == (200, b"ok")
+
+
+def test_what_waits_to_be_accepted_at_a_stop_is_served(tmp_path: Path) -> None:
+    server = Server([*PLAIN, "60", "10", "2"], tmp_path / "stderr", last="http://")
+    assert server.ask(OK).status == 200  # the worker is there
+    master = server.process.pid
+    (worker,) = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    os.kill(int(worker), signal.SIGSTOP)
+    clients = [server.connect() for _ in range(5)]
+    try:
+        for client in clients:
+            client.send(OK)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        os.kill(int(worker), signal.SIGCONT)
+        assert [client.answer().status for client in clients] == [200] * 5
+    finally:
+        for client in clients:
+            client.sock.close()
+        assert server.stop() == 0
 
 
 @pytest.mark.parametrize("line", [b"Expect:\r\n", b"Expect: \t\r\n", b"EXPECT:\r\n"])

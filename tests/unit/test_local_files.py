@@ -6,6 +6,7 @@ import resource
 
 import pytest
 
+from s3shim.backends.local import files
 from s3shim.conditions import NO_CONDITIONS, Conditions, ETagList
 from s3shim.errors import Code, S3Error
 from tests.contract.bodies import BytesBody, code_of, get, put
@@ -242,6 +243,24 @@ def test_a_file_that_may_not_grow_is_insufficient_storage(backend, tmp_path):
     assert files_of(tmp_path) == []
     put(backend, "key", bytes(2 << 20))
     assert get(backend, "key") == bytes(2 << 20)
+
+
+def test_room_is_taken_as_bytes_come_and_not_for_all_that_is_declared(backend, monkeypatch, tmp_path):
+    taken, take = [], os.posix_fallocate
+
+    def recorded(fd, offset, size):
+        taken.append(size)
+        take(fd, offset, size)
+
+    monkeypatch.setattr(os, "posix_fallocate", recorded)
+    monkeypatch.setattr(files, "AHEAD", 2 * BLOCK)
+    data = bytes(range(256)) * (5 * BLOCK // 256)
+    put(backend, KEY.key, data)
+    assert get(backend, KEY.key) == data
+    steps = [after - before for before, after in zip([0, *taken], taken, strict=False)]
+    assert len(taken) > 1
+    assert max(steps) <= 2 * BLOCK
+    assert taken[-1] == only_file(tmp_path).stat().st_size
 
 
 def test_a_file_system_that_cannot_allocate_is_no_error(backend, monkeypatch):

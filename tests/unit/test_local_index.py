@@ -261,6 +261,30 @@ def test_delete_bucket_leaves_nothing_in_the_index(backend):
         assert [view.txn.stat(getattr(index.tables, name))["entries"] for name in tables] == [0] * 4
 
 
+def test_a_reader_that_cannot_be_used_is_given_back_for_another(backend, monkeypatch):
+    index = backend.store.index
+    env, given_back = index.env, []
+
+    class Spoiled:
+        def get(self, *_, **__):
+            raise lmdb.BadTxnError("what LMDB says")
+
+        def abort(self):
+            given_back.append(self)
+
+    class Env:
+        def __init__(self):
+            self.waiting = [Spoiled(), Spoiled()]
+
+        def begin(self, *, write):
+            return self.waiting.pop() if self.waiting else env.begin(write=write)
+
+    monkeypatch.setattr(index, "env", Env())
+    with index.read() as view:
+        assert view.uuid()
+    assert len(given_back) == 2
+
+
 @pytest.mark.parametrize("kind", [lmdb.ReadersFullError, lmdb.PanicError, lmdb.BadTxnError])
 def test_an_index_that_cannot_be_used_now_is_no_fault_of_the_request(backend, kind):
     index = backend.store.index

@@ -32,6 +32,9 @@ from s3shim.model import Body
 T = TypeVar("T")
 
 MIN_BLOCK = 4096
+AHEAD = 64 << 20
+"""Bytes of room that a file takes before they have come."""
+
 TEMPORARY = ".new-"
 
 _MAGIC = b"s3shimb1"
@@ -156,8 +159,6 @@ class Files:
         try:
             file = self._with_room(lambda: _NewFile(self._directories[extent_id[0]], extent_id))
             try:
-                if body.length is not None:
-                    self._allocate(file.fd, body.length)
                 length, table = self._copy(file.fd, body, head)
                 footer = table + _TRAILER.pack(_MAGIC, extent_id, length, self._block_size)
                 digest = crc64nvme(footer)
@@ -209,10 +210,16 @@ class Files:
                 raise
             self._breaker.succeeded()
 
-    def _allocate(self, fd: int, length: int) -> None:
+    def _allocate(self, fd: int, length: int, written: int) -> int:
+        """Take room for a body of ``length`` bytes, AHEAD of those that are ``written``; return its end.
+
+        Not for all at once: who declares gigabytes and sends nothing would fill the disk.
+        """
         size = length + _FIXED + _CRC * -(-length // self._block_size)
+        size = min(size, written + AHEAD)
         self._with_room(lambda: _allocate(fd, size))
         self._space.check()  # others may have taken room since it was looked at
+        return size
 
     def _with_room(self, step: Callable[[], T]) -> T:
         try:
@@ -228,8 +235,11 @@ class Files:
         size = self._block_size
         table = bytearray()
         crc = length = 0
+        room = 0 if body.length is None else self._allocate(fd, body.length, 0)
         data = head or body.read(size)
         while data:
+            if body.length is not None and room < length + len(data) <= body.length:
+                room = self._allocate(fd, body.length, length)
             for part in _at_block_ends(data, length, size):
                 _write_all(fd, part)
                 crc = crc64nvme(part, crc)

@@ -29,6 +29,8 @@ FREEING_STEP = 1 << 20  # by which what frees space may grow the map beyond its 
 
 _SHORT_WRITE = -30772  # MDB_SHORT_WRITE of LMDB 1.0: what a full disk makes of a large write
 
+_ANY = b"-"  # a key, whether it is there or not
+
 _log = logging.getLogger(__name__)
 
 
@@ -144,7 +146,10 @@ class Index:
             try:
                 if at:
                     self._marks.wait(at)
-                return env.begin(write=bool(at))
+                txn = env.begin(write=bool(at))
+                if at or self._sound(txn):
+                    return txn
+                self.gate.leave()
             except lmdb.MapResizedError:
                 self._leave(at)
                 self.adopt_map()
@@ -157,6 +162,15 @@ class Index:
             except BaseException:
                 self._leave(at)
                 raise
+
+    def _sound(self, txn: lmdb.Transaction[bytes]) -> bool:
+        # Once in some hundred thousand times py-lmdb gives a reader that cannot be used: another is as good.
+        try:
+            txn.get(_ANY, db=self.tables.state)
+        except lmdb.BadTxnError:
+            txn.abort()
+            return False
+        return True
 
     def _commit(self, txn: lmdb.Transaction[bytes]) -> None:
         try:
