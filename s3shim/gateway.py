@@ -10,7 +10,7 @@ from s3shim.auth.authenticate import Authenticator
 from s3shim.auth.authorize import authorize
 from s3shim.backends.base import Backend
 from s3shim.errors import Code, S3Error, error_of
-from s3shim.routes import Operation, Router
+from s3shim.routes import UNKNOWN, Operation, Router
 from s3shim.wire.outgoing import Answer
 from s3shim.wire.request import Environ, S3Request, Service
 from s3shim.wire.response import StartResponse, error_response
@@ -76,7 +76,7 @@ class Gateway:
         }  # fmt: skip
         request = S3Request(environ, self.service)
         error = S3Error(_FRAMING_CODES.get(status, Code.BadRequest), reason or None)
-        answer = Answer(request, Operation.unknown().name, error_response(request, error), error.code)
+        answer = Answer(request, UNKNOWN, error_response(request, error), error.code)
         return answer.alone(status, self.extra_headers)
 
 

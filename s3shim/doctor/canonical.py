@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from typing import NamedTuple
 
 from s3shim.auth import sigv4
@@ -56,7 +55,7 @@ class Scope(NamedTuple):
     def signature(self, secret: bytes, canonical: bytes) -> str:
         """Return the signature that ``secret`` gives over a canonical request."""
         scope = f"{self.day}/{self.region}/{self.service}/{sigv4.TERMINAL}"
-        text = f"{sigv4.ALGORITHM}\n{self.timestamp}\n{scope}\n{sha256(canonical).hexdigest()}"
+        text = sigv4.string_to_sign(self.timestamp, scope, canonical)
         return sigv4.signature(sigv4.signing_key(secret, self.day, self.region, self.service), text)
 
 

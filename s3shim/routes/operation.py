@@ -36,11 +36,6 @@ class Operation:
     public: bool = False
     takes_body: bool = True
 
-    @classmethod
-    def unknown(cls) -> Operation:
-        """Return the operation of a request that names none."""
-        return refusing(UNKNOWN, "service", "", S3Error(Code.NotImplemented))
-
 
 def refusing(
     name: str,

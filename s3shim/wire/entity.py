@@ -42,25 +42,21 @@ class Reading:
         """Whether the answer is a part of the object."""
         return self.byte_range is not None and range_applies(self.conditions, info)
 
-    def answer(self, info: ObjectInfo, start: int, length: int, body: bytes | Chunks = b"") -> Response:
-        """Return 200 or 206 for ``length`` bytes from ``start``; HEAD leaves the body out.
-
-        Where the body is bytes, the answer states their number by itself.
-        """
+    def answer(
+        self, info: ObjectInfo, start: int, length: int, body: bytes | Chunks | None = None
+    ) -> Response:
+        """Return 200 or 206 for ``length`` bytes from ``start``; HEAD leaves the body out."""
         headers = self._headers(info)
-        if not isinstance(body, bytes) or not body:
-            headers.append(("Content-Length", str(length)))
         if not self.ranges(info):
-            return Response(200, headers, body)
+            return _with_body(200, headers, length, body)
         headers.append(("Content-Range", f"bytes {start}-{start + length - 1}/{info.size}"))
-        return Response(206, headers, body)
+        return _with_body(206, headers, length, body)
 
     def answer_part(
-        self, info: ObjectInfo, start: int, part: ObjectPart, body: bytes | Chunks = b""
+        self, info: ObjectInfo, start: int, part: ObjectPart, body: bytes | Chunks | None = None
     ) -> Response:
         """Return 206 for a part that begins at ``start``, with its own checksums."""
         headers = self._headers(info, whole=False)
-        headers.append(("Content-Length", str(part.size)))
         if part.size:
             headers.append(("Content-Range", f"bytes {start}-{start + part.size - 1}/{info.size}"))
         if info.parts_count:
@@ -68,7 +64,7 @@ class Reading:
         if self.checksums:
             found = part.checksums if info.parts_count else info.checksums
             headers += _checksum_headers(found, info.checksum_type)
-        return Response(206, headers, body)
+        return _with_body(206, headers, part.size, body)
 
     def _headers(self, info: ObjectInfo, *, whole: bool = True) -> Headers:
         meta = info.meta
@@ -91,6 +87,13 @@ class Reading:
         if whole and self.checksums and not self.ranges(info):
             headers += checksum_headers(info)
         return headers
+
+
+def _with_body(status: int, headers: Headers, length: int, body: bytes | Chunks | None) -> Response:
+    # Whoever sends bytes states their number by itself.
+    if not isinstance(body, bytes):
+        headers.append(("Content-Length", str(length)))
+    return Response(status, headers, b"" if body is None else body)
 
 
 def read_reading(request: S3Request) -> Reading:

@@ -53,7 +53,7 @@ class Answer:
             return self
         if request.method == "HEAD":
             body = b""
-        elif response.status not in (204, 304) and (body or not _states_length(response.headers)):
+        elif response.status not in (204, 304):
             headers.append(("Content-Length", str(len(body))))
         start_response(STATUS_LINES[response.status], headers)
         self._sent = len(body)
@@ -104,7 +104,3 @@ class Answer:
             ("x-amz-id-2", host_id(request_id)),
             ("X-Content-Type-Options", "nosniff"),
         ]
-
-
-def _states_length(headers: _Headers) -> bool:
-    return any(name == "Content-Length" for name, _ in headers)
