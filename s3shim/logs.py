@@ -15,8 +15,9 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import lru_cache
 from typing import TextIO
+
+from s3shim.times import timestamp
 
 LOGGER = "s3shim"
 
@@ -39,7 +40,7 @@ class Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line of ASCII, without the line end."""
         line: dict[str, object] = {
-            "ts": _timestamp(record.created),
+            "ts": timestamp(int(record.created * 1000)),
             "level": record.levelname.lower(),
             "msg": record.getMessage(),
         }
@@ -64,7 +65,7 @@ class _Straight(logging.StreamHandler[TextIO]):
             self._fd = -1
 
     def write(self, level: str, line: Line, texts: Sequence[str], numbers: Sequence[float]) -> None:
-        written = line.make(self._style, _timestamp(time.time()), level, texts, numbers)
+        written = line.make(self._style, timestamp(int(time.time() * 1000)), level, texts, numbers)
         with suppress(OSError):  # nobody is there to be told
             if self._fd >= 0:
                 os.write(self._fd, written.encode())
@@ -124,17 +125,6 @@ def _add(line: dict[str, object], fields: dict[str, object]) -> None:
         while name in line:
             name += "_"
         line[name] = value
-
-
-@lru_cache(maxsize=8)
-def _second(whole: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
-
-
-def _timestamp(seconds: float) -> str:
-    """Return ISO 8601 in UTC with milliseconds."""
-    whole, milliseconds = divmod(int(seconds * 1000), 1000)
-    return f"{_second(whole)}.{milliseconds:03d}Z"
 
 
 def _plain(value: object) -> str | int | float | bool | None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 import xml.parsers.expat
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape
@@ -19,6 +17,7 @@ import xmltodict
 
 from s3shim.errors import Code, S3Error
 from s3shim.model import Identity
+from s3shim.times import timestamp as timestamp  # documents write times so
 
 DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -34,7 +33,6 @@ ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 # illegal characters above ASCII begin, and what ``url_encoded`` leaves alone.
 _NOT_TEXT = bytes(set(range(32)) - set(b"\t\n")) + b'&<>"'
 _NONCHARACTERS = b"\xef\xbf"
-_MILLISECONDS = [f".{number:03d}Z" for number in range(1000)]
 _URL_SAFE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/*-._~"
 
 
@@ -96,17 +94,6 @@ def owner(identity: Identity, element: str = "Owner") -> str:
     """Return the account of ``identity`` as an Owner element."""
     name = text(identity.display_name or identity.account)
     return f"<{element}><ID>{text(identity.account)}</ID><DisplayName>{name}</DisplayName></{element}>"
-
-
-def timestamp(milliseconds: int) -> str:
-    """Return a time as ISO 8601 with milliseconds, the form of S3's documents."""
-    seconds, rest = divmod(milliseconds, 1000)
-    return _second(seconds) + _MILLISECONDS[rest]
-
-
-@lru_cache(maxsize=4096)
-def _second(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def parse(document: bytes, root: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3shim.errors import Code, S3Error
+from s3shim.times import timestamp
 from s3shim.wire import xml
 
 characters = st.text(alphabet=st.characters(exclude_categories=["Cs"]))
@@ -48,9 +49,9 @@ def test_a_page_is_unfit_where_a_name_is(values):
 
 
 def test_timestamp_has_milliseconds():
-    assert xml.timestamp(0) == "1970-01-01T00:00:00.000Z"
-    assert xml.timestamp(1_700_000_000_007) == "2023-11-14T22:13:20.007Z"
-    assert xml.timestamp(4_102_444_800_000) == "2100-01-01T00:00:00.000Z"
+    assert timestamp(0) == "1970-01-01T00:00:00.000Z"
+    assert timestamp(1_700_000_000_007) == "2023-11-14T22:13:20.007Z"
+    assert timestamp(4_102_444_800_000) == "2100-01-01T00:00:00.000Z"
 
 
 @pytest.mark.parametrize("namespace", ["", f' xmlns="{xml.NAMESPACE}"'])
