@@ -176,7 +176,7 @@ class Shelf:
             for key in self.held:
                 record = view.current(bucket_id, key)
                 assert record is not None
-                extents = view.extents(record)
+                extents = view.layout(record).extents
                 self.pieces[key] = list(_pieces(extents))
                 row = view.txn.get(version_key(stem_of(bucket_id, key), record.sequence), db=tables.objects)
                 layout = (

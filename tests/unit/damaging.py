@@ -108,7 +108,7 @@ def file_of(root, key):
     """Return the path of the file of an object."""
     with editing(root) as edit:
         _, record = record_of(edit, key)
-        name = edit.extents(record)[0].id.hex()
+        name = edit.layout(record).extents[0].id.hex()
     return root / "blobs" / name[:2] / name
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 
 from s3shim.appending import Appended, append, check_added, check_offset
-from s3shim.backends.local.moving import drop_rows, layout_of
 from s3shim.backends.local.records import LaidPart, Layout, ObjectRecord
 from s3shim.backends.local.store import Store
 from s3shim.backends.local.tables import Edit, View
@@ -39,10 +38,10 @@ class Appending:
             current = _check(edit, bucket_id, ref.key, offset, conditions)
             record, layout = fresh, Layout([], [])
             if current is not None and offset:
-                layout = layout_of(edit, current)
+                layout = edit.layout(current)
                 parts = [ObjectPart(part.part_number, part.size, part.checksums) for part in layout.parts]
                 joined = append(current.info(ref.key), parts, stored.size, digests)
-                drop_rows(edit, bucket_id, ref.key, current)
+                edit.drop_rows(bucket_id, ref.key, current)
                 record, current = _record(current, joined), None
                 layout.parts = [LaidPart(p.part_number, p.size, p.checksums) for p in joined.parts]
             record.sequence = edit.next_sequence()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from s3shim.backends.local.records import ObjectRecord
+from s3shim.backends.local.records import Layout, ObjectRecord
 from s3shim.backends.local.sources import find_source
 from s3shim.backends.local.store import Store
 from s3shim.backends.local.tables import Edit
@@ -30,11 +30,11 @@ class Copying:
             record = _described(source.record, copy)
             record.sequence = edit.next_sequence()
             record.last_modified = settings.clock()
-            if source.layout is None:
-                record.extents = source.share(edit)
+            extents = source.share(edit)
+            if record.parts_count:
+                edit.put_layout(record.sequence, Layout(extents, source.layout.parts))
             else:
-                source.layout.extents = source.share(edit)
-                edit.put_layout(record.sequence, source.layout)
+                record.extents = extents
             edit.replace(bucket_id, target.key, record, current, settings.due())
             return record.info(target.key)
 

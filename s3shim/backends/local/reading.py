@@ -31,7 +31,7 @@ def get_object_parts(
         record = find(view, ref)
         info = record.info(ref.key)
         check_read(conditions, info)
-        laid = view.layout(record).parts if record.parts_count else []
+        laid = view.layout(record).parts
     return info, [ObjectPart(part.part_number, part.size, part.checksums) for part in laid]
 
 
@@ -57,7 +57,7 @@ def get_object(
                 start, length = 0, info.size
                 if byte_range is not None and range_applies(conditions, info):
                     start, length = byte_range.resolve(info.size)
-                pieces = pieces_of(view.extents(record), start, length)
+                pieces = pieces_of(view.layout(record).extents, start, length)
                 if len(pieces) <= AT_ONCE:
                     try:
                         chunks = open_at_once(view, store.files, pieces)

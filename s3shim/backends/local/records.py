@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import struct
+from collections import Counter
 from functools import lru_cache
 from typing import TypeVar
 
@@ -59,6 +60,11 @@ class Extent(msgspec.Struct, array_like=True, gc=False):
     digest: int
     offset: int = 0
     file_length: int = 0
+
+
+def uses_of(extents: list[Extent]) -> Counter[bytes]:
+    """Return how many of the extents name each file, by its id."""
+    return Counter(extent.id for extent in extents if extent.kind == FILE)
 
 
 class ObjectRecord(msgspec.Struct, array_like=True, gc=False):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from s3shim.backends.local.moving import drop_rows, layout_of
 from s3shim.backends.local.reading import find
 from s3shim.backends.local.store import Store
 from s3shim.backends.local.tables import Edit
@@ -29,8 +28,8 @@ class Renaming:
             source = find(edit, ObjectRef(rename.bucket, rename.source))
             there = None if target is None or target.delete_marker else target.info(rename.target)
             rename.check(source.info(rename.source), there)
-            layout = layout_of(edit, source)
-            drop_rows(edit, bucket_id, rename.source, source)
+            layout = edit.layout(source)
+            edit.drop_rows(bucket_id, rename.source, source)
             record = msgspec.structs.replace(
                 source,
                 sequence=edit.next_sequence(),

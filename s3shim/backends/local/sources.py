@@ -15,17 +15,16 @@ from s3shim.ranges import ByteRange
 
 @dataclass(slots=True)
 class Source:
-    """An object, with its layout where it has parts, and ``length`` bytes of it from ``start`` on."""
+    """An object with its layout, and ``length`` bytes of it from ``start`` on."""
 
     record: ObjectRecord
-    layout: Layout | None
+    layout: Layout
     start: int
     length: int
 
     def share(self, edit: Edit) -> list[Extent]:
         """Return extents of these bytes that are used from now on."""
-        extents = self.record.extents if self.layout is None else self.layout.extents
-        return share(edit, extents, self.start, self.length)
+        return share(edit, self.layout.extents, self.start, self.length)
 
 
 def find_source(edit: Edit, copy: Copy, byte_range: ByteRange | None = None) -> Source:
@@ -33,4 +32,4 @@ def find_source(edit: Edit, copy: Copy, byte_range: ByteRange | None = None) -> 
     record = find(edit, copy.source)
     check_copy(copy.conditions, record.info(copy.source.key))
     start, length = (0, record.size) if byte_range is None else byte_range.resolve_whole(record.size)
-    return Source(record, edit.layout(record) if record.parts_count else None, start, length)
+    return Source(record, edit.layout(record), start, length)

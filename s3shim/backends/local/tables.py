@@ -16,7 +16,6 @@ answered   time (ms), sequence of an upload              nothing: it was complet
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 
@@ -27,7 +26,6 @@ from s3shim.backends.local.records import (
     BUCKET,
     COUNT,
     DOCUMENT,
-    FILE,
     INLINE,
     KEY,
     LAYOUT,
@@ -46,6 +44,7 @@ from s3shim.backends.local.records import (
     sequence_of,
     unseal,
     unseal_bucket,
+    uses_of,
     version_key,
 )
 from s3shim.checksums import crc64nvme
@@ -174,16 +173,14 @@ class View:
                     yield key.decode(), record.info
 
     def layout(self, record: ObjectRecord) -> Layout:
-        """Return the layout of an object with parts; raise InternalError where it is damaged."""
+        """Return the layout of a version, maybe without parts; raise InternalError where it is damaged."""
+        if not record.parts_count:
+            return Layout(record.extents, [])
         key = number(record.sequence)
         value = self.txn.get(key, db=self.tables.layouts)
         if value is None:
             raise damaged("layout of object version %d: missing", record.sequence)
         return unseal(key, value, LAYOUT)
-
-    def extents(self, record: ObjectRecord) -> list[Extent]:
-        """Return the extents of an object version, in order."""
-        return self.layout(record).extents if record.parts_count else record.extents
 
     def inline_bytes(self, extent: Extent) -> bytes:
         """Return the bytes of an INLINE extent, verified; raise InternalError where they are damaged."""
@@ -325,17 +322,21 @@ class Edit(View):
     def remove_object(self, bucket_id: int, key: str, record: ObjectRecord, due: int) -> None:
         """Remove a version and release its extents; what a damaged layout names stays counted."""
         try:
-            extents = self.extents(record)
+            extents = self.layout(record).extents
         except Damaged:
             extents = []
         self.release(extents, due)
+        self.drop_rows(bucket_id, key, record)
+
+    def drop_rows(self, bucket_id: int, key: str, record: ObjectRecord) -> None:
+        """Remove the rows of a version; what it is made of is released before, or another's now."""
         self.delete(version_key(key_stem(bucket_id, key), record.sequence), self.tables.objects)
         if record.parts_count:
             self.delete(number(record.sequence), self.tables.layouts)
 
     def hold(self, extents: list[Extent], least: int = 0) -> None:
         """Count files as used by these extents too; InternalError where one had fewer uses than ``least``."""
-        for extent_id, uses in _uses(extents).items():
+        for extent_id, uses in uses_of(extents).items():
             count = self._counted(extent_id, least) + uses
             self.put(extent_id, seal(extent_id, count), self.tables.refs)
 
@@ -345,7 +346,7 @@ class Edit(View):
         Inline bytes go at once where every reader has copied them before it began to answer. A file whose
         count is damaged stays: something else may use it.
         """
-        for extent_id, uses in _uses(extents).items():
+        for extent_id, uses in uses_of(extents).items():
             try:
                 count = self._counted(extent_id, uses) - uses
             except Damaged:
@@ -394,7 +395,3 @@ class Edit(View):
 def is_inline(extent_id: bytes) -> bool:
     """Whether an extent id is that of inline bytes, a sequence number, and not that of a file."""
     return len(extent_id) == 8
-
-
-def _uses(extents: list[Extent]) -> Counter[bytes]:
-    return Counter(extent.id for extent in extents if extent.kind == FILE)
