@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bench.gate import reference
@@ -31,7 +32,7 @@ def quotients(service: Service, rounds: int = ROUNDS) -> dict[str, float]:
     for _ in range(rounds):
         unit = min(unit, _cost(_reference) / _UNITS)
         for name, (environ, body, length) in requests.items():
-            cost = _cost(lambda: _row(service, name, environ, body, length))  # noqa: B023
+            cost = _cost(partial(_row, service, name, environ, body, length))
             best[name] = min(best[name], cost / _COUNTS[name])
     return {name: cost / unit for name, cost in best.items()}
 

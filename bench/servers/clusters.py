@@ -7,7 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from bench.servers.place import ACCESS_KEY, SECRET_KEY, Place, Running, ServerFailed, free_port
+from bench.servers.place import ACCESS_KEY, SECRET_KEY, Place, Running, ServerFailed
+from tests.server.process import free_port
 
 _GARAGE = """\
 metadata_dir = "{directory}/meta"

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from tests.server.process import free_port
+
 ACCESS_KEY = "benchmark"
 SECRET_KEY = "secret-of-the-benchmark-32-bytes"
 
@@ -78,13 +80,6 @@ class Place:
         """Return what was started here as a server at the place's port."""
         endpoint = f"http://127.0.0.1:{self.port}"
         return Running(endpoint, access_key, secret_key, tuple(self.roots), self.directory)
-
-
-def free_port() -> int:
-    """Return a port of this machine that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _listens(port: int) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bench.servers.place import ACCESS_KEY, SECRET_KEY, Place, Running, free_port
+from bench.servers.place import ACCESS_KEY, SECRET_KEY, Place, Running
 from conformance.server import MAIN, Server
+from tests.server.process import free_port
 
 _NO_LIMIT = "100000000"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from conformance.cases import program
 from conformance.server import ROOT, Server
+from tests.server.process import free_port
 
 DEPLOYED = ROOT / "deploy" / "nginx"
 BAD = Path(__file__).parent
@@ -54,7 +55,7 @@ class BehindNginx(Server):
         authority: str | None = None,
     ) -> None:
         nginx = program("nginx")
-        port = _free_port()
+        port = free_port()
         flags = [flag.format(port=port) for flag in flags]
         flags += ["--trusted-proxies", "127.0.0.1", "--log-level", "debug"]
         super().__init__(directory, flags, authority)
@@ -132,8 +133,3 @@ class BehindNginx(Server):
         self.nginx.terminate()
         self.nginx.wait(_PATIENCE)
         super().stop()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])

@@ -11,16 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.process import Server, serve
+from tests.server.process import Server, free_port, serve
 
 _CONFIGURATION = Path(__file__).with_name("nginx.conf")
 _PATIENCE = 10.0
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def _listens(port: int) -> bool:
@@ -46,7 +40,7 @@ def proxy(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     assert program, "there is no nginx"
     prefix = tmp_path_factory.mktemp("nginx")
-    port = _free_port()
+    port = free_port()
     text = _CONFIGURATION.read_text().format(prefix=prefix, port=port, upstream=server.port)
     (prefix / "nginx.conf").write_text(text)
     process = subprocess.Popen([program, "-p", str(prefix), "-c", str(prefix / "nginx.conf"), "-e", "stderr"])

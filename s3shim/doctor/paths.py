@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import unicodedata
+from typing import Literal
 from urllib.parse import quote, unquote, unquote_to_bytes
 
 from s3shim.auth import sigv4
@@ -50,9 +51,9 @@ def bare(path: str) -> str:
     return unquote(unquote(path, "latin-1"), "latin-1")
 
 
-def normalised(path: str, form: str) -> str:
+def normalised(path: str, form: Literal["NFC", "NFD"]) -> str:
     """Return the canonical path whose text is in the Unicode normalisation ``form``."""
-    return quote(unicodedata.normalize(form, unquote(path)), safe="/~")  # type: ignore[arg-type]
+    return quote(unicodedata.normalize(form, unquote(path)), safe="/~")
 
 
 def _prefix(signed: str, seen: str) -> str:

@@ -32,7 +32,7 @@ def redirection(fields: dict[str, str]) -> str | None:
         )
     try:
         url = urlsplit(value)
-        url.port  # noqa: B018 - it is read to be checked
+        _ = url.port  # raises where it is none
     except ValueError:
         return None
     if url.scheme not in ("http", "https") or not url.hostname or "\\" in value or " " in value:

@@ -30,7 +30,8 @@ def promising(capability: Capability) -> list[str]:
     return [name for name, (kind, _) in BACKENDS.items() if capability in kind.capabilities]
 
 
-def _started(name, path):
+def started(name, path):
+    """Yield a storage with the empty bucket; for fixtures."""
     backend = BACKENDS[name][1](path)
     backend.start()
     backend.create_bucket(BucketInfo("bucket", "main", 1_700_000_000_000))
@@ -41,19 +42,19 @@ def _started(name, path):
 @pytest.fixture(params=list(BACKENDS))
 def backend(request, tmp_path):
     """Each storage."""
-    yield from _started(request.param, tmp_path)
+    yield from started(request.param, tmp_path)
 
 
 @pytest.fixture(params=promising(Capability.CONDITIONAL_WRITE))
 def conditional_backend(request, tmp_path):
     """Each storage whose conditional writes are atomic."""
-    yield from _started(request.param, tmp_path)
+    yield from started(request.param, tmp_path)
 
 
 @pytest.fixture(params=promising(Capability.MULTIPART))
 def multipart_backend(request, tmp_path):
     """Each storage that takes multipart uploads."""
-    yield from _started(request.param, tmp_path)
+    yield from started(request.param, tmp_path)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from s3shim.backends.base import Capability
 from s3shim.conditions import NO_CONDITIONS, Conditions, ETagList
 from s3shim.copying import Copy
 from s3shim.errors import Code, S3Error
-from s3shim.model import BucketInfo, ObjectInfo, ObjectMeta, ObjectRef
+from s3shim.model import ObjectInfo, ObjectMeta, ObjectRef
 from s3shim.multipart import MAX_PARTS
 from s3shim.ranges import ByteRange
 from tests.contract.bodies import (
@@ -23,7 +23,7 @@ from tests.contract.bodies import (
     pattern,
     put,
 )
-from tests.contract.conftest import BLOCK, INLINE_MAX, promising
+from tests.contract.conftest import BLOCK, INLINE_MAX, promising, started
 from tests.contract.test_contract_races import race
 from tests.contract.uploads import begin, complete, copy_part, put_parts, upload
 
@@ -33,12 +33,8 @@ KEY = ObjectRef("bucket", "key")
 
 
 @pytest.fixture(params=promising(Capability.APPEND))
-def storage(request, make_backend):
-    backend = make_backend(request.param)
-    backend.start()
-    backend.create_bucket(BucketInfo("bucket", "main", 1))
-    yield backend
-    backend.close()
+def storage(request, tmp_path):
+    yield from started(request.param, tmp_path)
 
 
 def append(backend, offset, data, *, meta=None, conditions=NO_CONDITIONS, algorithm="crc32") -> ObjectInfo:

@@ -6,11 +6,11 @@ from s3shim.backends.base import Backend, Capability
 from s3shim.backends.memory import MemoryBackend
 from s3shim.conditions import NO_CONDITIONS, Conditions, ETagList
 from s3shim.errors import Code
-from s3shim.model import BucketInfo, ListQuery, ObjectInfo, ObjectMeta, ObjectRef
+from s3shim.model import ListQuery, ObjectInfo, ObjectMeta, ObjectRef
 from s3shim.ranges import ByteRange
 from s3shim.renaming import Rename
 from tests.contract.bodies import BytesBody, code_of, get, pattern, put
-from tests.contract.conftest import BLOCK, INLINE_MAX, promising
+from tests.contract.conftest import BLOCK, INLINE_MAX, promising, started
 from tests.contract.test_contract_races import race
 from tests.contract.uploads import put_parts
 
@@ -20,12 +20,8 @@ PAST, FUTURE = 784_111_777_000, 4_102_444_800_000
 
 
 @pytest.fixture(params=promising(Capability.RENAME))
-def storage(request, make_backend):
-    backend = make_backend(request.param)
-    backend.start()
-    backend.create_bucket(BucketInfo("bucket", "main", 1))
-    yield backend
-    backend.close()
+def storage(request, tmp_path):
+    yield from started(request.param, tmp_path)
 
 
 def rename(backend, source, target, **wanted):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,3 +26,22 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server([*PLAIN, "1", "1", "2"], tmp_path_factory.mktemp("plain") / "stderr", last="http://")
     yield server
     assert server.stop() == 0
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start our worker without S3: ``start(*settings, threads=2)``, with settings of gunicorn as NAME=VALUE.
+
+    It must stop as it should.
+    """
+    started = []
+
+    def start(*settings: str, threads: int = 2) -> Server:
+        server = Server([*PLAIN, "10", "10", str(threads), *settings], tmp_path / "stderr", last="http://")
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        assert server.stop() == 0
+        assert "Traceback" not in server.stderr

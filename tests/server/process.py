@@ -26,6 +26,12 @@ def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), **(settings or {})}
 
 
+def free_port() -> int:
+    """Return a port of this machine that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
 class Server:
     """A running server that has said where it listens: at ``host`` and ``port``, or at ``path``."""
 

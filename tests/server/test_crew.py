@@ -48,7 +48,7 @@ class Busy:
             self._run()
             return
         try:
-            with self._away():  # type: ignore[attr-defined]
+            with self._away():
                 self._run()
         except TimeoutError:
             self.refused += 1
@@ -99,20 +99,24 @@ def test_those_who_wait_leave_the_seats_to_others(crew: Crew, jobs: Jobs) -> Non
 
 def test_stand_ins_end_when_those_who_waited_are_back(crew: Crew, jobs: Jobs) -> None:
     for _ in range(5):
-        waiting = Busy(crew.away)
-        for _ in range(3):
-            jobs.put(waiting)
-        assert until(lambda: waiting.running == 3)  # noqa: B023
-        waiting.end.set()
-        assert until(lambda: waiting.running == 0)  # noqa: B023
-        working = Busy()
-        for _ in range(5):
-            jobs.put(working)
-        assert until(lambda: working.running >= 2)  # noqa: B023
-        time.sleep(0.06)
-        assert working.running <= 3  # the seats, and one that may be needed soon
-        working.end.set()
-        assert until(lambda: working.running == 0 and jobs.queue.empty())  # noqa: B023
+        _wait_and_work(crew, jobs)
+
+
+def _wait_and_work(crew: Crew, jobs: Jobs) -> None:
+    waiting = Busy(crew.away)
+    for _ in range(3):
+        jobs.put(waiting)
+    assert until(lambda: waiting.running == 3)
+    waiting.end.set()
+    assert until(lambda: waiting.running == 0)
+    working = Busy()
+    for _ in range(5):
+        jobs.put(working)
+    assert until(lambda: working.running >= 2)
+    time.sleep(0.06)
+    assert working.running <= 3  # the seats, and one that may be needed soon
+    working.end.set()
+    assert until(lambda: working.running == 0 and jobs.queue.empty())
 
 
 def test_what_waits_for_slow_clients_is_bounded(crew: Crew) -> None:

@@ -24,23 +24,6 @@ def stack() -> Iterator[ExitStack]:
         yield made
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[int, int], Server]]:
-    """Start our worker without S3: ``start(threads, connections)``. It must stop as it should."""
-    started = []
-
-    def start(threads: int, connections: int) -> Server:
-        arguments = [*PLAIN, "10", "10", str(threads), f"worker_connections={connections}"]
-        server = Server(arguments, tmp_path / "stderr", last="http://")
-        started.append(server)
-        return server
-
-    yield start
-    for server in started:
-        assert server.stop() == 0
-        assert "Traceback" not in server.stderr
-
-
 def served(client: Client) -> bool:
     """Whether the connection serves a request; it was closed, if not."""
     try:
@@ -58,9 +41,9 @@ def idle(server: Server, stack: ExitStack, count: int) -> list[Client]:
 
 
 def test_the_connection_that_was_idle_longest_makes_room(
-    start: Callable[[int, int], Server], stack: ExitStack
+    start: Callable[..., Server], stack: ExitStack
 ) -> None:
-    server = start(2, 4)
+    server = start("worker_connections=4", threads=2)
     first, second, third, fourth = idle(server, stack, 4)
     assert served(first)  # so that the second has waited longest now
     assert server.ask(OK).status == 200
@@ -71,10 +54,10 @@ def test_the_connection_that_was_idle_longest_makes_room(
 
 
 def test_where_all_are_at_a_request_the_next_waits_in_the_systems_queue(
-    start: Callable[[int, int], Server], stack: ExitStack
+    start: Callable[..., Server], stack: ExitStack
 ) -> None:
     """One thread: two of the three have sent a request that nobody has looked at yet. None makes room."""
-    server = start(1, 3)
+    server = start("worker_connections=3", threads=1)
     first, second, third = idle(server, stack, 3)
     began = time.monotonic()
     for client in (first, second, third):
@@ -96,9 +79,9 @@ def limit(pid: int, descriptors: int) -> None:
 
 
 def test_without_descriptors_idle_connections_make_room(
-    start: Callable[[int, int], Server], stack: ExitStack
+    start: Callable[..., Server], stack: ExitStack
 ) -> None:
-    server = start(2, 100)
+    server = start("worker_connections=100", threads=2)
     clients = idle(server, stack, 10)
     (pid,) = workers(server)
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)[0]

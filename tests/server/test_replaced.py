@@ -5,13 +5,9 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from pathlib import Path
 
-import pytest
-
-from tests.server.conftest import PLAIN
 from tests.server.process import Server, workers
 
 PID = b"GET /pid HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -64,22 +60,6 @@ class Asking(AbstractContextManager["Asking"]):
         self._done.set()
         for thread in self._threads:
             thread.join()
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Start our worker without S3, with settings of gunicorn; it must stop as it should."""
-    started = []
-
-    def start(*settings: str) -> Server:
-        server = Server([*PLAIN, "10", "10", "2", *settings], tmp_path / "stderr", last="http://")
-        started.append(server)
-        return server
-
-    yield start
-    for server in started:
-        assert server.stop() == 0
-        assert "Traceback" not in server.stderr
 
 
 def test_a_reload_fails_no_request(start: Callable[..., Server]) -> None:

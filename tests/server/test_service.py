@@ -42,7 +42,7 @@ def app() -> App:
 
 
 def answers(data: bytes, count: int) -> list[bytes]:
-    client = Client(_Replay(data))  # type: ignore[arg-type]
+    client = Client(_Replay(data))
     return [client.answer().body for _ in range(count)]
 
 

@@ -15,7 +15,10 @@ from tests.wire.signing import stamp
 
 BOUNDARY = "XX-boundary-XX"
 TYPE = f"multipart/form-data; boundary={BOUNDARY}"
-ALLOWED: list[Any] = [["starts-with", "$key", ""]]
+ANY_KEY = ["starts-with", "$key", ""]
+KEY = {"key": "k"}
+BUCKET = {"bucket": "full-bucket"}
+ALLOWED: list[Any] = [ANY_KEY]
 
 Field = tuple[str, str | bytes]
 

@@ -6,7 +6,10 @@ import time
 import pytest
 
 from tests.wire.forms import (
+    ANY_KEY,
     BOUNDARY,
+    BUCKET,
+    KEY,
     encoded,
     expiration,
     form_body,
@@ -16,10 +19,6 @@ from tests.wire.forms import (
     upload,
 )
 from tests.wire.signing import stamp
-
-ANY_KEY = ["starts-with", "$key", ""]
-KEY = {"key": "k"}
-BUCKET = {"bucket": "full-bucket"}
 
 
 def test_a_policy_for_another_bucket(refused):

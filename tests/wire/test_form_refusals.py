@@ -8,7 +8,10 @@ import pytest
 from tests.wire.conftest import MAIN, OTHER
 from tests.wire.fenced import Fenced
 from tests.wire.forms import (
+    ANY_KEY,
     BOUNDARY,
+    BUCKET,
+    KEY,
     TYPE,
     encoded,
     expiration,
@@ -18,10 +21,6 @@ from tests.wire.forms import (
     upload,
 )
 from tests.wire.signing import stamp
-
-ANY_KEY = ["starts-with", "$key", ""]
-KEY = {"key": "k"}
-BUCKET = {"bucket": "full-bucket"}
 
 
 def test_without_a_signature(refused):

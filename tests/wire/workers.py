@@ -56,7 +56,7 @@ class AnyApp:
 
     def http_error(self, status: int, reason: str, peer: str) -> Any:
         """See s3shim.server.Worker."""
-        return self.app.http_error(status, reason, peer)  # type: ignore[union-attr]
+        return self.app.http_error(status, reason, peer)
 
 
 class _Watchful:
@@ -109,7 +109,7 @@ class AppClient(LiveClient):
     @staticmethod
     def _write(connection: socket.socket, draft: Draft) -> None:
         """See LiveClient; stops where an answer comes before all is sent (RFC 9112, 9.5)."""
-        LiveClient._write(_Watchful(connection), draft)  # type: ignore[arg-type]
+        LiveClient._write(_Watchful(connection), draft)
 
     def _send_short(self, draft: Draft) -> Any:
         # The server would wait for the rest: close this side.
