@@ -11,7 +11,7 @@ from typing import Any
 
 from s3shim.backends.local import LocalBackend
 from s3shim.cli.main import main
-from s3shim.model import ObjectStream, Whole
+from s3shim.model import ObjectStream, ReadyChunks
 
 _SECONDS = 0.2
 
@@ -27,7 +27,7 @@ def _stale(self: LocalBackend, ref: Any, byte_range: Any, conditions: Any) -> Ob
         stream.chunks.close()
         _kept[name] = time.monotonic(), stream.info, data
     _, info, data = _kept[name]
-    return ObjectStream(info, 0, len(data), Whole(data))
+    return ObjectStream(info, 0, len(data), ReadyChunks(data))
 
 
 if __name__ == "__main__":

@@ -232,7 +232,7 @@ class Page(Generic[T]):
         return self.next_marker is not None
 
 
-class Whole:
+class ReadyChunks:
     """Chunks that are all at hand, as ``data``; ``close`` does nothing."""
 
     __slots__ = ("data",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from s3shim.backends.base import Backend
 from s3shim.errors import Code, S3Error
-from s3shim.model import Whole
+from s3shim.model import ReadyChunks
 from s3shim.multipart import locate_part
 from s3shim.ranges import ByteRange
 from s3shim.wire.entity import Reading, read_reading
@@ -21,7 +21,7 @@ def get_object(backend: Backend, request: S3Request) -> Response:
         return _get_part(backend, request, reading, reading.part_number)
     stream = backend.get_object(request.ref, reading.byte_range, reading.conditions)
     chunks = stream.chunks
-    body = chunks.data if isinstance(chunks, Whole) else chunks
+    body = chunks.data if isinstance(chunks, ReadyChunks) else chunks
     return reading.answer(stream.info, stream.start, stream.length, body)
 
 

@@ -10,7 +10,7 @@ from s3shim.backends.local.index import Index
 from s3shim.backends.local.readers import ReaderLock
 from s3shim.backends.local.records import INLINE, Extent, damaged
 from s3shim.backends.local.tables import View
-from s3shim.model import Chunks, Whole
+from s3shim.model import Chunks, ReadyChunks
 
 Piece = tuple[Extent, int, int]
 _Source = tuple[bytes | BlobFile, int, int]
@@ -103,7 +103,9 @@ def open_at_once(view: View, files: Files, pieces: list[Piece]) -> Chunks:
             one.close()
         raise
     if not held:
-        return Whole(b"".join([data[first:last] for data, first, last in sources if isinstance(data, bytes)]))
+        return ReadyChunks(
+            b"".join([data[first:last] for data, first, last in sources if isinstance(data, bytes)])
+        )
     return ExtentChunks(sources, held)
 
 

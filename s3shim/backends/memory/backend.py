@@ -23,7 +23,7 @@ from s3shim.model import (
     ObjectRef,
     ObjectStream,
     Page,
-    Whole,
+    ReadyChunks,
 )
 from s3shim.ranges import ByteRange
 
@@ -90,7 +90,7 @@ class MemoryBackend(Uploads, Derived, Backend):
         if byte_range is not None and range_applies(conditions, info):
             start, length = byte_range.resolve(info.size)
         part = data[start : start + length]
-        return ObjectStream(info, start, length, Whole(part))
+        return ObjectStream(info, start, length, ReadyChunks(part))
 
     def get_object_parts(self, ref: ObjectRef, conditions: Conditions) -> tuple[ObjectInfo, list[ObjectPart]]:
         """See Backend."""
