@@ -134,7 +134,7 @@ def requirements() -> list[str]:
     lines = parser["options"]["install_requires"].split()
     for extra in parser["options.extras_require"].values():
         lines += extra.split()
-    return sorted({re.split(r"[<>=!~]", line)[0] for line in lines})
+    return sorted({re.split(r"[<>=!~[]", line)[0] for line in lines})
 
 
 @pytest.mark.parametrize("requirement", requirements())

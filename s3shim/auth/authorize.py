@@ -28,13 +28,13 @@ def authorize(request: S3Request, backend: Backend, action: str) -> None:
     owner = account
     headers = request.headers
     if action != "s3:CreateBucket":
-        owner = backend.head_bucket(request.bucket).owner
+        owner = backend.bucket_owner(request.bucket)
     _check_owner(account, owner, headers.get("x-amz-expected-bucket-owner"))
 
     # It does not know the request, which knows it: circles are for the collector.
     def authorize_source(action: str, bucket: str) -> None:
         expected = headers.get("x-amz-source-expected-bucket-owner")
-        _check_owner(account, backend.head_bucket(bucket).owner, expected)
+        _check_owner(account, backend.bucket_owner(bucket), expected)
 
     request.authorize = authorize_source
 

@@ -88,6 +88,14 @@ class Backend(ABC):
     def head_bucket(self, bucket: str) -> BucketInfo:
         """Return the bucket. Constant cost. Raises NoSuchBucket."""
 
+    def bucket_owner(self, bucket: str) -> str:
+        """Return the account that owns the bucket. Raises NoSuchBucket.
+
+        Asked for each request, so a storage that is far away may remember it for a second: what is done with
+        a bucket that is gone by then must fail by itself.
+        """
+        return self.head_bucket(bucket).owner
+
     @abstractmethod
     def create_bucket(self, info: BucketInfo) -> None:
         """Create the bucket.

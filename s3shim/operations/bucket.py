@@ -43,8 +43,9 @@ def _check_configuration(request: S3Request, configuration: dict[str, Any]) -> N
             )
 
 
-def head_bucket(_backend: Backend, request: S3Request) -> Response:
-    """HeadBucket: the authorisation has read the bucket's record, nothing more is needed."""
+def head_bucket(backend: Backend, request: S3Request) -> Response:
+    """HeadBucket: asks the storage, which may have told the authorisation what it remembered."""
+    backend.head_bucket(request.bucket)
     return Response(
         200, [("x-amz-bucket-region", request.service.region), ("Content-Type", "application/xml")]
     )
