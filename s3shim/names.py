@@ -17,9 +17,9 @@ _PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
 _SUFFIXES = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 
 
-def check_bucket_name(name: str) -> None:
-    """Raise InvalidBucketName unless ``name`` is one that a general purpose bucket may have."""
-    if (
+def is_bucket_name(name: str) -> bool:
+    """Whether ``name`` is one that a general purpose bucket may have."""
+    return not (
         not _BUCKET.fullmatch(name)
         or ".." in name
         or ".-" in name
@@ -27,7 +27,12 @@ def check_bucket_name(name: str) -> None:
         or _ADDRESS.fullmatch(name)
         or name.startswith(_PREFIXES)
         or name.endswith(_SUFFIXES)
-    ):
+    )
+
+
+def check_bucket_name(name: str) -> None:
+    """Raise InvalidBucketName unless ``is_bucket_name``."""
+    if not is_bucket_name(name):
         raise S3Error(Code.InvalidBucketName, BucketName=name[:255])
 
 

@@ -17,3 +17,13 @@ def timestamp(milliseconds: int) -> str:
 @lru_cache(maxsize=4096)
 def _second(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
+
+
+def milliseconds(text: str) -> int:
+    """Return the milliseconds since the epoch of an RFC 3339 time in UTC, with any number of decimals.
+
+    Raises ValueError.
+    """
+    whole, _, rest = text.removesuffix("Z").partition(".")
+    second = datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
+    return int(second.timestamp()) * 1000 + (int(rest[:3].ljust(3, "0")) if rest else 0)

@@ -1,0 +1,105 @@
+"""The asyncio loop of the NATS client, in one thread of each process that serves requests.
+
+A call from any thread is one coroutine in the loop. Each wait in it has a deadline of its own, so that a
+call ends; where the loop itself ends, nothing could be served any more, and the process ends too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError, Future
+from typing import Any, TypeVar
+
+from s3shim.errors import Code, S3Error
+
+T = TypeVar("T")
+
+DIED = 70
+"""EX_SOFTWARE of sysexits.h: the exit code of a process whose loop has ended."""
+
+_LAG_INTERVAL = 0.5
+
+log = logging.getLogger(__name__)
+
+
+def leave() -> None:
+    """End the process at once: whoever waits for the loop would wait for ever."""
+    os._exit(DIED)
+
+
+class Bridge:
+    """The loop and its thread. ``died`` is called in the thread where the loop ends unasked."""
+
+    def __init__(self, died: Callable[[], None] = leave) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.lag = 0.0
+        self.calls = 0
+        self._died = died
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="s3shim-nats", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread; called after the fork, a thread does not survive one."""
+        self._thread.start()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Begin ``work`` in the loop; cancelling the future cancels it. Raises ServiceUnavailable."""
+        if self._stopping or not self._thread.is_alive():
+            work.close()
+            raise S3Error(Code.ServiceUnavailable)
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what ``work`` returns. Raises what it raises, and ServiceUnavailable."""
+        future = self.submit(work)
+        self.calls += 1
+        try:
+            return future.result()
+        except CancelledError:
+            raise S3Error(Code.ServiceUnavailable) from None
+        finally:
+            self.calls -= 1
+            if not future.done():
+                future.cancel()
+
+    def stop(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let ``work`` be the last, cancel the rest, and end the thread."""
+        try:
+            self.submit(work).result()
+        except (S3Error, CancelledError):
+            pass
+        finally:
+            self._stopping = True
+            if self._thread.is_alive():
+                self.loop.call_soon_threadsafe(self.loop.stop)
+                self._thread.join()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.create_task(self._measure_lag())
+        try:
+            self.loop.run_forever()
+            self._end()
+        except BaseException:
+            log.critical("the thread of the NATS client has died", exc_info=True)
+        if not self._stopping:
+            self._died()
+
+    def _end(self) -> None:
+        rest = asyncio.all_tasks(self.loop)
+        for task in rest:
+            task.cancel()
+        self.loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
+
+    async def _measure_lag(self) -> None:
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(_LAG_INTERVAL)
+            self.lag = max(time.perf_counter() - before - _LAG_INTERVAL, 0.0)
