@@ -24,6 +24,10 @@ class Code(Enum):
     BucketAlreadyExists = (409, "The requested bucket name is not available. Select a different name.")
     BucketAlreadyOwnedByYou = (409, "The bucket that you tried to create already exists, and you own it.")
     BucketNotEmpty = (409, "The bucket that you tried to delete is not empty.")
+    ConditionalRequestConflict = (
+        409,
+        "The conditional request cannot succeed due to a conflicting operation against this resource.",
+    )
     EntityTooSmall = (400, "Your proposed upload is smaller than the minimum allowed object size.")
     EntityTooLarge = (400, "Your proposed upload exceeds the maximum allowed object size.")
     ExpectationFailed = (417, "The Expect header cannot be met.")  # RFC 9110, 15.5.18

@@ -25,5 +25,5 @@ def milliseconds(text: str) -> int:
     Raises ValueError.
     """
     whole, _, rest = text.removesuffix("Z").partition(".")
-    second = datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
+    second = datetime.fromisoformat(whole).replace(tzinfo=UTC)
     return int(second.timestamp()) * 1000 + (int(rest[:3].ljust(3, "0")) if rest else 0)

@@ -7,6 +7,7 @@ or certificate makes a second connection; the first one ends once its requests h
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
@@ -143,7 +144,7 @@ class Connection:
             reconnect_time_wait=0.2,  # type: ignore[arg-type]
             ping_interval=2,
             max_outstanding_pings=2,
-            # Nothing is kept for later while there is no connection: it would happen behind the client's back.
+            # Nothing is kept for later while there is no connection: it would happen unseen.
             pending_size=0,
             tls=_tls(settings),
             tls_hostname=settings.tls_server_name,
@@ -191,7 +192,5 @@ def _words(error: BaseException) -> str:
 
 
 async def _quietly(client: Client) -> None:
-    try:
+    with contextlib.suppress(NatsError, OSError, asyncio.CancelledError):
         await client.close()
-    except (NatsError, OSError, asyncio.CancelledError):
-        pass

@@ -1,10 +1,10 @@
 """The Object Store format of NATS, and how what S3 knows of an object is kept in it.
 
-A bucket is the stream ``OBJ_<store>``; an object is one message on ``$O.<store>.M.<base64 of the key>``, JSON, and
-its bytes are the messages on ``$O.<store>.C.<nuid>``. Content-Type and the other standard headers are in
-``headers``; x-amz-meta-* and tags are in ``metadata`` under the names that nats-s3 gives them. What has no place
-there is in ``metadata`` under RECORD, as JSON, bound to the nuid: a client that replaces or copies the object
-without knowing of it makes it void. Fields that we do not know are kept.
+A bucket is the stream ``OBJ_<store>``; an object is one message on ``$O.<store>.M.<base64 of the key>``,
+JSON, and its bytes are the messages on ``$O.<store>.C.<nuid>``. Content-Type and the other standard headers
+are in ``headers``; x-amz-meta-* and tags are in ``metadata`` under the names that nats-s3 gives them. What
+has no place there is in ``metadata`` under RECORD, as JSON, bound to the nuid: a client that replaces or copies
+the object without knowing of it makes it void. Fields that we do not know are kept.
 
 Source: ADR-20 (JetStream based Object Stores).
 """
@@ -184,13 +184,18 @@ def read_entry(data: bytes, seq: int, time: int) -> Entry:
 
 @dataclass(slots=True)
 class Content:
-    """The stored bytes of an object: ``sha256`` is their digest, ``chunk`` the size of all chunks but the last."""
+    """The stored bytes of an object: ``sha256`` is their digest, ``chunk`` the size of chunks but the last.
+
+    ``first`` and ``last`` are the numbers of the first and of the last chunk's message.
+    """
 
     nuid: str
     size: int
     chunks: int
     sha256: bytes
     chunk: int = CHUNK_SIZE
+    first: int = 0
+    last: int = 0
 
 
 def write_entry(bucket: str, info: ObjectInfo, content: Content, parts: list[ObjectPart]) -> bytes:
@@ -211,6 +216,8 @@ def write_entry(bucket: str, info: ObjectInfo, content: Content, parts: list[Obj
         "modified": info.last_modified,
         "sums": info.checksums,
         "chunk": content.chunk,
+        "first": content.first,
+        "last": content.last,
     }
     if info.checksum_type != "FULL_OBJECT":
         record["kind"] = info.checksum_type
@@ -232,6 +239,17 @@ def with_tags(entry: Entry, tags: dict[str, str]) -> bytes:
     # The message's time moves, that of the object does not.
     record.setdefault("modified", entry.time)
     raw["metadata"][RECORD] = _compact(record).decode()
+    return _compact(raw)
+
+
+def with_meta(entry: Entry, info: ObjectInfo) -> bytes:
+    """Return the metadata message with other metadata and another time, and the bytes that it has."""
+    raw = dict(entry.raw)
+    for name in ("headers", "metadata"):
+        raw.pop(name, None)
+    record = dict(entry.record) | {"modified": info.last_modified}
+    record.pop("exact", None)
+    put_meta(raw, record, info.meta)
     return _compact(raw)
 
 

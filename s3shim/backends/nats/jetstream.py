@@ -1,6 +1,6 @@
 """The requests of JetStream that the storage is made of, on whatever connection there is now.
 
-Source: ADR-1 (JetStream JSON API), ADR-31 (direct get), ADR-17 and "Publish headers" of the NATS documentation.
+Source: ADR-1 (JetStream JSON API), ADR-31 (direct get), "Publish headers" of the NATS documentation.
 A request that only reads is sent again, on another connection too, until its time is over.
 """
 
@@ -93,14 +93,16 @@ class JetStream:
         """Return up to ``count`` messages, or ``size`` bytes and one message, on ``subject`` from ``seq`` on.
 
         With them how many more there are behind the last one. Any replica may answer, so what the leader has
-        may be missing at the end. One round trip, and no base64. Raises NotSent where the stream is missing or
-        allows no direct get.
+        may be missing at the end. One round trip, and no base64. Raises NotSent where the stream is missing
+        or allows no direct get.
         """
         query = {"batch": count, "seq": seq, "next_by_subj": subject}
         if size:
             query["max_bytes"] = size
         payload = json.dumps(query).encode()
-        return await self._again(lambda: self._batch(f"{self.prefix}.DIRECT.GET.{stream}", payload))
+        subject = f"{self.prefix}.DIRECT.GET.{stream}"
+        found: tuple[list[Stored], int] = await self._again(lambda: self._batch(subject, payload))
+        return found
 
     async def _batch(self, subject: str, payload: bytes) -> tuple[list[Stored], int]:
         link = self.link()
@@ -139,7 +141,8 @@ class JetStream:
 
     async def ask(self, operation: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Return the answer of the API to a request that may be repeated."""
-        return await self._again(lambda: self.do(operation, payload))
+        answer: dict[str, Any] = await self._again(lambda: self.do(operation, payload))
+        return answer
 
     async def _again(self, attempt: Callable[[], Any]) -> Any:
         deadline = time.monotonic() + self.timeout
@@ -166,7 +169,7 @@ class JetStream:
     async def publish(self, subject: str, data: bytes, headers: Headers | None = None) -> int:
         """Store a message; return its sequence number.
 
-        Raises JetStreamError; NotSent, also where no stream takes the subject; NoAnswer, when it may be stored.
+        Raises JetStreamError; NotSent, also where no stream takes the subject; NoAnswer: it may be stored.
         """
         message = await self.link().request(subject, data, self.timeout, headers)
         return int(_checked(message)["seq"])

@@ -1,0 +1,208 @@
+"""The metadata messages of a bucket's objects: read from the leader, changed by compare-and-set.
+
+A metadata message replaces the one before on its subject (``Nats-Rollup: sub``), and only if that is the
+one that the writer has seen (``Nats-Expected-Last-Subject-Sequence``): of racing writers one wins, and knows
+which object it has replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+from s3shim.backends.nats.failures import (
+    FAILURES,
+    STREAM_NOT_FOUND,
+    WRONG_LAST_SEQUENCE,
+    JetStreamError,
+    NoAnswer,
+    NotSent,
+    answer_of,
+)
+from s3shim.backends.nats.format import Entry, meta_subject, read_entry, stream_of, tombstone
+from s3shim.backends.nats.jetstream import JetStream
+from s3shim.conditions import NO_CONDITIONS, Conditions, check_write
+from s3shim.errors import Code, S3Error
+from s3shim.model import ObjectInfo
+
+_EXPECT = "Nats-Expected-Last-Subject-Sequence"
+_PATIENCE = 20.0
+"""Seconds that a writer goes on against others who win."""
+
+
+class Uncertain(Exception):
+    """Whether the object was made cannot be told: its chunks must stay."""
+
+
+class Catalog:
+    """The metadata of objects; for the loop."""
+
+    def __init__(self, js: JetStream) -> None:
+        self.js = js
+
+    async def entry(self, bucket: str, key: str) -> Entry | None:
+        """Return the entry of a key as the leader has it, a tombstone too. Raises S3Error."""
+        try:
+            found = await self.js.last(stream_of(bucket), meta_subject(bucket, key))
+        except FAILURES as failure:
+            raise answer_of(failure, bucket) from None
+        if found is None:
+            return None
+        try:
+            return read_entry(found.data, found.seq, found.time)
+        except ValueError:
+            raise S3Error(Code.InternalError, "The stored metadata of the object cannot be read.") from None
+
+    async def live(self, bucket: str, key: str) -> Entry:
+        """Return the entry of an object. Raises NoSuchKey, NoSuchBucket, ServiceUnavailable."""
+        found = await self.entry(bucket, key)
+        if found is None or found.deleted:
+            raise S3Error(Code.NoSuchKey, Key=key)
+        return found
+
+    async def replace(
+        self,
+        bucket: str,
+        key: str,
+        data: bytes,
+        nuid: str,
+        conditions: Conditions,
+        current: Entry | None,
+    ) -> Entry | None:
+        """Make ``data``, of the object ``nuid``, the entry of the key; return the entry that it replaced.
+
+        ``current`` is what was last seen there. Raises Uncertain, and what means that nothing has changed:
+        NoSuchBucket, ConditionalRequestConflict, InsufficientStorage, ServiceUnavailable, and what
+        ``check_write`` raises.
+        """
+        deadline = time.monotonic() + _PATIENCE
+        uncertain = False
+        while True:
+            if not uncertain:
+                check_write(conditions, info_of(current, key))
+            seen = current
+            try:
+                await self._publish(bucket, key, data, seen)
+                return seen
+            except JetStreamError as refused:
+                if refused.code not in WRONG_LAST_SEQUENCE:
+                    if uncertain:
+                        raise Uncertain from None
+                    raise answer_of(refused, bucket) from None
+            except NotSent as failure:
+                if not await self._bucket_will_do(bucket, deadline):
+                    if uncertain:
+                        raise Uncertain from None
+                    raise answer_of(failure, bucket) from None
+            except NoAnswer:
+                uncertain = True
+            current = await self._seen(bucket, key, uncertain)
+            if current is not None and current.nuid == nuid and not current.deleted:
+                return seen
+            if uncertain and seq_of(current) != seq_of(seen):
+                # Ours may have been replaced already, and whoever did it removes its chunks.
+                raise Uncertain
+            if time.monotonic() > deadline:
+                raise S3Error(
+                    Code.SlowDown if conditions is NO_CONDITIONS else Code.ConditionalRequestConflict
+                )
+            await asyncio.sleep(random.uniform(0.0, 0.004))
+
+    async def rewrite(self, bucket: str, key: str, data: bytes, entry: Entry) -> bool:
+        """Make ``data``, of the same object, the key's entry; False where ``entry`` is no longer that.
+
+        Done again it is done once. Raises S3Error.
+        """
+        try:
+            await self._publish(bucket, key, data, entry)
+        except JetStreamError as refused:
+            if refused.code not in WRONG_LAST_SEQUENCE:
+                raise answer_of(refused, bucket) from None
+            return False
+        except (NotSent, NoAnswer) as failure:
+            raise answer_of(failure, bucket) from None
+        return True
+
+    async def delete(self, bucket: str, key: str, conditions: Conditions) -> Entry | None:
+        """Make the key one without an object; return the entry that was there, None for none.
+
+        Raises as ``replace`` but Uncertain. Where there is no room for a tombstone the entry goes first.
+        """
+        deadline = time.monotonic() + _PATIENCE
+        uncertain: Entry | None = None
+        while True:
+            current = await self.entry(bucket, key)
+            if uncertain is not None and seq_of(current) != uncertain.seq:
+                return uncertain
+            found = None if current is None or current.deleted else current
+            check_write(conditions, info_of(found, key))
+            if found is None:
+                return None
+            try:
+                await self._publish(bucket, key, tombstone(found), found)
+                return found
+            except JetStreamError as refused:
+                if refused.full:
+                    await self._purge(bucket, key, found)
+                    return found
+                if refused.code not in WRONG_LAST_SEQUENCE:
+                    raise answer_of(refused, bucket) from None
+            except NotSent as failure:
+                if not await self._bucket_will_do(bucket, deadline):
+                    raise answer_of(failure, bucket) from None
+            except NoAnswer:
+                uncertain = found
+            if time.monotonic() > deadline:
+                raise S3Error(Code.ServiceUnavailable)
+            await asyncio.sleep(random.uniform(0.0, 0.004))
+
+    async def _publish(self, bucket: str, key: str, data: bytes, expected: Entry | None) -> None:
+        headers = {"Nats-Rollup": "sub", _EXPECT: str(seq_of(expected))}
+        await self.js.publish(meta_subject(bucket, key), data, headers)
+
+    async def _seen(self, bucket: str, key: str, uncertain: bool) -> Entry | None:
+        try:
+            return await self.entry(bucket, key)
+        except S3Error:
+            if uncertain:
+                raise Uncertain from None
+            raise
+
+    async def _purge(self, bucket: str, key: str, entry: Entry) -> None:
+        """Take the entry away, but none that came after it; leave a tombstone where there is room again."""
+        stream, subject = stream_of(bucket), meta_subject(bucket, key)
+        try:
+            await self.js.purge(stream, subject, below=entry.seq + 1)
+            await self.js.purge(stream, f"$O.{stream.removeprefix('OBJ_')}.C.{entry.nuid}")
+            await self._publish(bucket, key, tombstone(entry), None)
+        except JetStreamError as refused:
+            if not refused.full and refused.code not in WRONG_LAST_SEQUENCE:
+                raise answer_of(refused, bucket) from None
+        except (NotSent, NoAnswer) as failure:
+            raise answer_of(failure, bucket) from None
+
+    async def _bucket_will_do(self, bucket: str, deadline: float) -> bool:
+        """Whether the bucket is there: it takes no metadata while it is decided whether it is deleted."""
+        if time.monotonic() > deadline - _PATIENCE + self.js.timeout:
+            return False
+        try:
+            await self.js.stream_info(stream_of(bucket))
+        except JetStreamError as refused:
+            if refused.code == STREAM_NOT_FOUND:
+                raise answer_of(refused, bucket) from None
+            return False
+        except (NotSent, NoAnswer):
+            return False
+        await asyncio.sleep(0.05)
+        return True
+
+
+def seq_of(entry: Entry | None) -> int:
+    """Return the number of an entry's message, 0 for none."""
+    return 0 if entry is None else entry.seq
+
+
+def info_of(entry: Entry | None, key: str) -> ObjectInfo | None:
+    """Return what is to be held against conditions, None where there is no object."""
+    return None if entry is None or entry.deleted else entry.info(key)

@@ -1,0 +1,177 @@
+"""The bytes of an object as messages: published and read in windows, many acknowledgements outstanding.
+
+Every chunk of ours carries the CRC-64/NVME of its bytes, and the server tells how many chunks follow it, so
+that a range is verified as a whole object is, and a missing chunk is known for one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from nats.aio.msg import Msg
+
+from s3shim import checksums
+from s3shim.backends.nats.failures import JetStreamError, NoAnswer, NotSent
+from s3shim.backends.nats.format import CHECKSUM_HEADER, CHUNK_SIZE, chunk_subject, stream_of
+from s3shim.backends.nats.jetstream import JetStream, Stored, checked_sequence
+
+WINDOW = 8 * CHUNK_SIZE
+"""Bytes of one hop between a request's thread and the loop."""
+
+
+class ChunkWriter:
+    """The chunks of one new nuid. Windows may be under way together, and are stored in order.
+
+    ``count`` chunks are acknowledged, the first as message ``first``, the last as message ``last``.
+    """
+
+    def __init__(self, js: JetStream, bucket: str, nuid: str) -> None:
+        self.bucket = bucket
+        self.nuid = nuid
+        self.count = 0
+        self.first = 0
+        self.last = 0
+        self._js = js
+        self._subject = chunk_subject(bucket, nuid)
+        self._turn = asyncio.Lock()
+        self._failure: Exception | None = None
+
+    async def publish(self, chunks: Sequence[bytes]) -> None:
+        """Store ``chunks`` behind those before; return when all are acknowledged.
+
+        Raises JetStreamError, NotSent, NoAnswer; nothing can be added after that.
+        """
+        if chunks:
+            await self._settle(*await self.send(chunks))
+
+    async def send(self, chunks: Sequence[bytes]) -> tuple[Window, int]:
+        """Send ``chunks``; what is returned is for ``settle``."""
+        window = Window(self._js, len(chunks))
+        try:
+            async with self._turn:
+                if self._failure is not None:
+                    raise self._failure
+                await window.send(self._subject, chunks)
+        except BaseException as error:
+            window.end()
+            self._fail(error)
+            raise
+        return window, len(chunks)
+
+    async def settle(self, sent: tuple[Window, int] | None) -> None:
+        """Wait until what was sent is acknowledged. Raises as ``publish``."""
+        if sent is not None:
+            await self._settle(*sent)
+
+    async def _settle(self, window: Window, count: int) -> None:
+        try:
+            await window.acknowledged()
+        except BaseException as error:
+            self._fail(error)
+            raise
+        finally:
+            window.end()
+        self.count += count
+        self.first = min(self.first or window.first, window.first)
+        self.last = max(self.last, window.last)
+
+    def _fail(self, error: BaseException) -> None:
+        if self._failure is None:
+            self._failure = error if isinstance(error, Exception) else NoAnswer("cancelled")
+
+    async def discard(self) -> None:
+        """Remove what was stored. Raises as ``JetStream.do``."""
+        await self._js.purge(stream_of(self.bucket), self._subject)
+
+
+class Window:
+    """Some chunks under way, and the acknowledgements that are to come."""
+
+    def __init__(self, js: JetStream, count: int) -> None:
+        self.first = 0
+        self.last = 0
+        self._link = js.link()
+        self._timeout = js.timeout
+        self._missing = count
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._deadline: asyncio.Timeout | None = None
+        self._token = self._link.expect(self._take)
+
+    async def send(self, subject: str, chunks: Sequence[bytes]) -> None:
+        """Send the chunks in order."""
+        for chunk in chunks:
+            checksum = f"{checksums.crc64nvme(chunk):016x}"
+            await self._link.send(subject, chunk, self._token, {CHECKSUM_HEADER: checksum})
+
+    async def acknowledged(self) -> None:
+        """Wait for all acknowledgements, each of which has its own time."""
+        try:
+            async with asyncio.timeout(self._timeout) as self._deadline:
+                await self._ended
+        except TimeoutError:
+            raise NoAnswer("chunks were not acknowledged in time") from None
+
+    def end(self) -> None:
+        """Expect nothing any more."""
+        self._link.forget(self._token)
+        if not self._ended.done():
+            self._ended.cancel()
+        elif not self._ended.cancelled():
+            self._ended.exception()
+
+    def _take(self, message: Msg | None) -> None:
+        if self._ended.done():
+            return
+        if message is None:
+            self._ended.set_exception(NoAnswer("the connection was lost"))
+            return
+        try:
+            seq = checked_sequence(message)
+        except (JetStreamError, NotSent, NoAnswer) as failure:
+            self._ended.set_exception(failure)
+            return
+        self.first = min(self.first or seq, seq)
+        self.last = max(self.last, seq)
+        self._missing -= 1
+        if not self._missing:
+            self._ended.set_result(None)
+        elif self._deadline is not None:
+            self._deadline.reschedule(self._loop.time() + self._timeout)
+
+
+async def fetch(js: JetStream, bucket: str, nuid: str, seq: int, count: int) -> list[Stored]:
+    """Return up to ``count`` chunks of ``nuid`` from message ``seq`` on; ``pending`` is right in each.
+
+    Raises JetStreamError, NotSent, NoAnswer.
+    """
+    stream, subject = stream_of(bucket), chunk_subject(bucket, nuid)
+    try:
+        found, _ = await js.batch(stream, subject, seq, count)
+        return found
+    except NotSent:
+        # Only a stream that another client made allows no direct get, or there is none.
+        info = await js.stream_info(stream)
+        if info["config"].get("allow_direct"):
+            raise
+    found = []
+    for _ in range(count):
+        message = await js.following(stream, subject, seq)
+        if message is None:
+            break
+        message.pending = -1
+        found.append(message)
+        seq = message.seq + 1
+    return found
+
+
+def split(data: bytes | bytearray, size: int = CHUNK_SIZE) -> list[bytes]:
+    """Return ``data`` in chunks of ``size`` bytes, the last may be shorter."""
+    view = memoryview(data)
+    return [bytes(view[start : start + size]) for start in range(0, len(data), size)]
+
+
+def is_sound(chunk: Stored) -> bool:
+    """Whether the bytes of one of our chunks are those that were written."""
+    return chunk.headers.get(CHECKSUM_HEADER) == f"{checksums.crc64nvme(chunk.data):016x}"

@@ -1,0 +1,183 @@
+"""PutObject: the body into chunks of a new nuid, then the entry by compare-and-set.
+
+A body of one window is one hop: its chunks and the question for the present entry are sent together. Of a
+longer one several windows are on their way while the next is read from the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from concurrent.futures import Future
+
+from s3shim import checksums
+from s3shim.backends.nats.catalog import Uncertain
+from s3shim.backends.nats.chunks import WINDOW, ChunkWriter, split
+from s3shim.backends.nats.failures import FAILURES, answer_of
+from s3shim.backends.nats.format import Content, Entry, new_nuid, write_entry
+from s3shim.backends.nats.store import Store
+from s3shim.conditions import Conditions
+from s3shim.errors import Code, S3Error
+from s3shim.model import Body, Digests, ObjectInfo, ObjectMeta, ObjectPart, ObjectRef
+
+_UNDER_WAY = 3
+_STALE = 1800.0
+"""Seconds without a new chunk after which those before could be taken for abandoned ones by the sweep."""
+
+
+class Written:
+    """The chunks of a body that has been read to its end and verified; the last window may be under way."""
+
+    def __init__(self, store: Store, bucket: str) -> None:
+        self.store = store
+        self.bucket = bucket
+        known = store.buckets.remembered(bucket) or store.call(store.buckets.find(bucket))
+        self.incarnation = known.incarnation
+        self.nuid = new_nuid()
+        self.size = 0
+        self.digests = Digests("", {})
+        self.rest: list[bytes] = []
+        self.writer: ChunkWriter | None = None
+        self._windows: deque[Future[None]] = deque()
+        self._moved = time.monotonic()
+
+    def take(self, body: Body) -> None:
+        """Read ``body``. What is at most one window stays in ``rest``, nothing is sent of it yet.
+
+        Raises what ``body.read`` raises, NoSuchBucket, InsufficientStorage, SlowDown, ServiceUnavailable;
+        nothing is left behind then.
+        """
+        body.also("sha256")
+        try:
+            buffer = bytearray()
+            while True:
+                data = body.read(WINDOW - len(buffer))
+                buffer += data
+                if data and len(buffer) < WINDOW:
+                    continue
+                if not data:
+                    break
+                self._send(split(buffer))
+                self.size += len(buffer)
+                buffer = bytearray()
+            self.size += len(buffer)
+            if body.length is not None and body.length != self.size:
+                raise S3Error(Code.IncompleteBody)
+            self.rest = split(buffer)
+            while self._windows:
+                self._await()
+            self.digests = body.digests
+        except BaseException:
+            self.discard()
+            raise
+
+    def check_age(self) -> None:
+        """Raise RequestTimeout where the chunks have waited so long that they may be gone."""
+        if time.monotonic() - self._moved > _STALE:
+            raise S3Error(Code.RequestTimeout)
+
+    def _send(self, chunks: list[bytes]) -> None:
+        self.check_age()
+        self._moved = time.monotonic()
+        if self.writer is None:
+            self.writer = self.store.call(_writer(self.store, self.bucket, self.nuid))
+        while len(self._windows) >= _UNDER_WAY:
+            self._await()
+        self.store.take_window()
+        future = self.store.bridge.submit(self.writer.publish(chunks))
+        future.add_done_callback(lambda _: self.store.give_window())
+        self._windows.append(future)
+
+    def _await(self) -> None:
+        try:
+            self._windows.popleft().result()
+        except FAILURES as failure:
+            raise answer_of(failure, self.bucket) from None
+
+    @property
+    def content(self) -> Content:
+        """What is stored, once ``rest`` is stored too."""
+        sha256 = checksums.decode("sha256", self.digests.checksums["sha256"]) or b""
+        writer = self.writer
+        assert writer is not None or not self.size
+        count, first, last = (0, 0, 0) if writer is None else (writer.count, writer.first, writer.last)
+        return Content(self.nuid, self.size, count, sha256, first=first, last=last)
+
+    @property
+    def sums(self) -> dict[str, str]:
+        """The checksum of the client's algorithm; SHA-256 was computed for NATS's own digest."""
+        return dict([next(iter(self.digests.checksums.items()))])
+
+    def discard(self) -> None:
+        """Remove what was stored, as far as that can be done now."""
+        for future in self._windows:
+            future.cancel()
+        if self.writer is not None:
+            with contextlib.suppress(S3Error, *FAILURES):
+                self.store.call(self.writer.discard())
+
+
+async def _writer(store: Store, bucket: str, nuid: str) -> ChunkWriter:
+    return ChunkWriter(store.js, bucket, nuid)
+
+
+def put_object(
+    store: Store, ref: ObjectRef, body: Body, meta: ObjectMeta, conditions: Conditions
+) -> ObjectInfo:
+    """See Backend.put_object."""
+    written = Written(store, ref.bucket)
+    written.take(body)
+    info = ObjectInfo(
+        ref.key, written.size, written.digests.md5, time.time_ns() // 1_000_000, meta, written.sums
+    )
+    store.call(finish(written, info, [], conditions))
+    return info
+
+
+async def finish(written: Written, info: ObjectInfo, parts: list[ObjectPart], conditions: Conditions) -> None:
+    """Store the rest of the chunks, and make them the object. Raises as ``Catalog.replace``, but Uncertain.
+
+    Nothing is left behind where it fails, unless it cannot be told whether it did.
+    """
+    store, bucket = written.store, written.bucket
+    try:
+        written.check_age()
+        current = await _store_rest(written, info.key)
+        data = write_entry(bucket, info, written.content, parts)
+        replaced = await store.catalog.replace(bucket, info.key, data, written.nuid, conditions, current)
+    except Uncertain:
+        raise S3Error(Code.ServiceUnavailable) from None
+    except BaseException:
+        if written.writer is not None:
+            with contextlib.suppress(*FAILURES):
+                await written.writer.discard()
+        raise
+    release(store, bucket, info.key, replaced)
+
+
+async def _store_rest(written: Written, key: str) -> Entry | None:
+    """Store the rest; return the present entry of the key, asked for while the chunks are on their way."""
+    store, bucket = written.store, written.bucket
+    sent = None
+    try:
+        if written.rest:
+            if written.writer is None:
+                written.writer = ChunkWriter(store.js, bucket, written.nuid)
+            sent = await written.writer.send(written.rest)
+        # The chunks are of no use to a bucket that was made anew under the name meanwhile.
+        found, current = await asyncio.gather(store.buckets.find(bucket), store.catalog.entry(bucket, key))
+        if found.incarnation != written.incarnation:
+            raise S3Error(Code.NoSuchBucket, BucketName=bucket)
+        if written.writer is not None:
+            await written.writer.settle(sent)
+        return current
+    except FAILURES as failure:
+        raise answer_of(failure, bucket) from None
+
+
+def release(store: Store, bucket: str, key: str, replaced: Entry | None) -> None:
+    """Let the chunks of an entry that is gone be removed."""
+    if replaced is not None and not replaced.deleted and replaced.chunks:
+        store.reclaim.later(bucket, key, replaced.nuid)

@@ -1,0 +1,99 @@
+"""A real nats-server for the tests: in a directory of its own, on a port that the kernel chooses."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+BINARY = Path(sys.executable).parent / "nats-server"
+
+_CONFIG = """\
+listen: "127.0.0.1:{port}"
+http: "127.0.0.1:{monitor}"
+server_name: "{name}"
+jetstream {{
+  store_dir: "{store}"
+  sync_interval: {sync}
+  {limits}
+}}
+{more}
+"""
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+class NatsServer:
+    """``limits`` are lines of the jetstream block, ``more`` lines of the configuration."""
+
+    def __init__(self, path: Path, *, name="one", sync='"2m"', limits="", more="") -> None:
+        self.path = Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.name = name
+        self.port = free_port()
+        self.monitor_port = free_port()
+        self.settings = {"sync": sync, "limits": limits, "more": more}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"nats://127.0.0.1:{self.port}"
+
+    @property
+    def monitor(self) -> str:
+        """The URL of the monitoring endpoints."""
+        return f"http://127.0.0.1:{self.monitor_port}"
+
+    def start(self, *, wait: bool = True) -> NatsServer:
+        """Start it, and wait until it listens."""
+        config = self.path / "nats.conf"
+        config.write_text(
+            _CONFIG.format(
+                port=self.port,
+                monitor=self.monitor_port,
+                name=self.name,
+                store=self.path / "store",
+                **self.settings,
+            )
+        )
+        with open(self.path / "log", "ab") as log:
+            self.process = subprocess.Popen([BINARY, "-c", config], stdout=log, stderr=log)
+        if wait:
+            self.wait()
+        return self
+
+    def wait(self, seconds: float = 20) -> None:
+        """Wait until it answers."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), 1) as sock:
+                    if sock.recv(4096).startswith(b"INFO"):
+                        return
+            except OSError:
+                time.sleep(0.02)
+        raise TimeoutError((self.path / "log").read_text())
+
+    def kill(self) -> None:
+        """End it as a power switch does, without its writing anything down."""
+        self._signal(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it in good order."""
+        self._signal(signal.SIGTERM)
+
+    def _signal(self, number: int) -> None:
+        if self.process is not None and self.process.poll() is None:
+            os.kill(self.process.pid, number)
+            self.process.wait(20)
+        self.process = None
