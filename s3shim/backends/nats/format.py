@@ -3,8 +3,8 @@
 A bucket is the stream ``OBJ_<store>``; an object is one message on ``$O.<store>.M.<base64 of the key>``,
 JSON, and its bytes are the messages on ``$O.<store>.C.<nuid>``. Content-Type and the other standard headers
 are in ``headers``; x-amz-meta-* and tags are in ``metadata`` under the names that nats-s3 gives them. What
-has no place there is in ``metadata`` under RECORD, as JSON, bound to the nuid: a client that replaces or copies
-the object without knowing of it makes it void. Fields that we do not know are kept.
+has no place there is in ``metadata`` under RECORD, as JSON, bound to the nuid: a client that replaces or
+copies the object without knowing of it makes it void. Fields that we do not know are kept.
 
 Source: ADR-20 (JetStream based Object Stores).
 """
