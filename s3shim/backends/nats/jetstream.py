@@ -104,6 +104,12 @@ class JetStream:
         found: tuple[list[Stored], int] = await self._again(lambda: self._batch(subject, payload))
         return found
 
+    async def present(self, stream: str, subjects: list[str]) -> set[str]:
+        """Return those of up to 1,024 subjects on which some replica has a message. Raises as ``batch``."""
+        payload = json.dumps({"multi_last": subjects, "batch": len(subjects)}).encode()
+        found, _ = await self._again(lambda: self._batch(f"{self.prefix}.DIRECT.GET.{stream}", payload))
+        return {message.subject for message in found}
+
     async def _batch(self, subject: str, payload: bytes) -> tuple[list[Stored], int]:
         link = self.link()
         arrived: list[Msg] = []

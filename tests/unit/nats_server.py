@@ -1,0 +1,115 @@
+"""A nats-server of our own on a port that the kernel chose, and clients of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import nats
+from nats.js.api import ObjectStoreConfig
+from nats.js.client import JetStreamContext
+
+from s3shim.backends.nats.bridge import Bridge
+from s3shim.backends.nats.connection import Connection
+from s3shim.backends.nats.format import store_of, stream_of
+from s3shim.backends.nats.jetstream import JetStream
+from s3shim.backends.nats.settings import NatsSettings
+
+T = TypeVar("T")
+
+BINARY = Path(sys.executable).parent / "nats-server"
+
+
+class NatsServer:
+    """The server, its data in ``directory``."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._config = directory / "server.conf"
+        self._config.write_text(
+            f'listen: "127.0.0.1:-1"\nports_file_dir: "{directory}"\n'
+            f'jetstream {{ store_dir: "{directory}/data" }}\n'
+        )
+        self.process = self._start()
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return self._url
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with open(self.directory / "log", "ab") as log:
+            process = subprocess.Popen([str(BINARY), "-c", str(self._config)], stdout=log, stderr=log)
+        ports = self.directory / f"nats-server_{process.pid}.ports"
+        deadline = time.monotonic() + 10
+        while True:
+            assert process.poll() is None, (self.directory / "log").read_text()
+            assert time.monotonic() < deadline
+            try:
+                self._url = json.loads(ports.read_text())["nats"][0]
+                return process
+            except (OSError, ValueError):
+                time.sleep(0.01)
+
+    def restart(self) -> None:
+        """Stop it and start it with its data, on another port."""
+        self.stop()
+        self.process = self._start()
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.terminate()
+        self.process.wait()
+
+
+class Client:
+    """The client of the storage, and a JetStream of it."""
+
+    def __init__(self, url: str, directory: Path) -> None:
+        self.bridge = Bridge(died=lambda: None)
+        self.bridge.start()
+        self.connection = Connection(NatsSettings(directory, servers=(url,)))
+        self.jetstream = JetStream(self.connection.link)
+        self._running = self.bridge.submit(self.connection.run())
+        deadline = time.monotonic() + 10
+        while not self.connection.connected:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what a coroutine returns."""
+        return self.bridge.call(work)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._running.cancel()
+        self.bridge.stop(self.connection.close())
+
+
+def stranger(url: str, work: Callable[[JetStreamContext], Coroutine[Any, Any, T]]) -> T:
+    """Do what a client that is not ours does."""
+
+    async def connected() -> T:
+        client = await nats.connect(url)
+        try:
+            return await work(client.jetstream(timeout=30))
+        finally:
+            await client.close()
+
+    return asyncio.run(connected())
+
+
+def make_bucket(url: str, bucket: str) -> None:
+    """Make an Object Store as other clients make it."""
+    stranger(url, lambda js: js.create_object_store(store_of(bucket), ObjectStoreConfig()))
+
+
+def remove_bucket(url: str, bucket: str) -> None:
+    """Remove the stream of an Object Store."""
+    stranger(url, lambda js: js.delete_stream(stream_of(bucket)))
