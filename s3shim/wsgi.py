@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from s3shim.auth import credentials
 from s3shim.auth.authenticate import Authenticator
 from s3shim.backends import open_backend
@@ -16,7 +18,7 @@ _ANY_REGION = "any"
 
 
 def create_app(config: Config, backend: Backend | None = None) -> Gateway:
-    """Return the WSGI application for ``config``, on ``backend`` or on the store that config names.
+    """Return the WSGI application for ``config``, on ``backend`` or on the storage that it names.
 
     Starts the backend, so it is called in the process that serves the requests, after the fork.
     """
@@ -25,21 +27,14 @@ def create_app(config: Config, backend: Backend | None = None) -> Gateway:
     else:
         known = credentials.load(config.credentials)
     if backend is None:
-        backend = open_backend(
-            "local",
-            root=config.data,
-            inline_max=config.inline_max,
-            block_size=config.block_size,
-            readers=config.workers * config.threads * 2 + 32,
-            grace=config.grace,
-            upload_expiry=config.upload_expiry,
-        )
+        backend = open_backend(config.backend, **_storage_settings(config))
     backend.start()
     service = Service(
         token_key=known.token_key,
         max_put_size=config.max_put_size,
         min_part_size=config.min_part_size,
         domains=config.domains,
+        titled_metadata=config.meta_header_case == "title",
     )
     if config.external_url is not None or config.trusted_proxies != Trusted():
         service.proxies = Proxies(config.external_url, config.trusted_proxies)
@@ -54,6 +49,22 @@ def create_app(config: Config, backend: Backend | None = None) -> Gateway:
     if config.referrer_policy:
         gateway.extra_headers.append(("Referrer-Policy", config.referrer_policy))
     return gateway
+
+
+def _storage_settings(config: Config) -> dict[str, Any]:
+    """Return what the backend is made with."""
+    if config.nats is not None:
+        return {"settings": config.nats}
+    if config.upstream is not None:
+        return {"settings": config.upstream}
+    return {
+        "root": config.data,
+        "inline_max": config.inline_max,
+        "block_size": config.block_size,
+        "readers": config.workers * config.threads * 2 + 32,
+        "grace": config.grace,
+        "upload_expiry": config.upload_expiry,
+    }
 
 
 def __getattr__(name: str) -> Gateway:

@@ -123,6 +123,7 @@ def settings(config: Config) -> dict[str, Any]:
                 idle=config.idle_timeout,
                 request=config.request_timeout,
                 rate=config.min_body_rate,
+                body=config.body_timeout,
             ),
             return_memory,
         ),
