@@ -9,6 +9,7 @@ from s3shim.auth.authenticate import Authenticator
 from s3shim.backends import open_backend
 from s3shim.backends.base import Backend
 from s3shim.config import Config, load
+from s3shim.config.embedded import nats_settings
 from s3shim.gateway import Gateway
 from s3shim.routes import Router
 from s3shim.wire.hosts import Proxies, Trusted
@@ -53,10 +54,9 @@ def create_app(config: Config, backend: Backend | None = None) -> Gateway:
 
 def _storage_settings(config: Config) -> dict[str, Any]:
     """Return what the backend is made with."""
-    if config.nats is not None:
-        return {"settings": config.nats}
-    if config.upstream is not None:
-        return {"settings": config.upstream}
+    far = nats_settings(config) or config.upstream
+    if far is not None:
+        return {"settings": far}
     return {
         "root": config.data,
         "inline_max": config.inline_max,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from s3shim.auth import credentials
 from s3shim.auth.credentials import CredentialsRefused
 from s3shim.backends.local.layout import StoreRefused
-from s3shim.cli.storages import Storage, storage_of
+from s3shim.cli.storages import storage_of
 from s3shim.cli.tls import Certificate, CertificateRefused, certificate
 from s3shim.config import Address, Config
 
@@ -61,10 +61,9 @@ class StartFailed(Exception):
 
 @dataclass(slots=True)
 class Started:
-    """What the master holds: the listening socket, the storage, the key pair to show."""
+    """What the master holds: the listening socket, the key pair to show."""
 
     listener: socket.socket
-    storage: Storage
     access_key: str
     secret_key: str
 
@@ -93,7 +92,18 @@ def start(config: Config) -> Started:
         raise _cannot_listen(config.listen, error) from None
     fields = {"backend": config.backend, "data": str(config.data), **swept}
     log.info("starting", extra={"fields": fields})
-    return Started(listener, storage, access_key, secret_key)
+    storage.start()
+    return Started(listener, access_key, secret_key)
+
+
+def watch_storage(config: Config) -> None:
+    """Keep what runs beside the workers running, now that gunicorn's handlers of signals are set."""
+    storage_of(config).watch()
+
+
+def stop_storage(config: Config) -> None:
+    """Stop what runs beside the workers, now that there are none."""
+    storage_of(config).stop()
 
 
 def certificate_of(config: Config) -> Certificate | None:

@@ -15,6 +15,7 @@ from s3shim.backends.local.isolation import Killed, in_child
 from s3shim.backends.local.layout import StoreRefused
 from s3shim.backends.local.mounts import file_system, is_unsafe, mounts_of_now, warning
 from s3shim.backends.local.sweep import sweep
+from s3shim.cli.embedded import EmbeddedNats, embedded_nats
 from s3shim.config import Config
 
 T = TypeVar("T")
@@ -26,7 +27,12 @@ log = logging.getLogger(__name__)
 
 
 class Storage(ABC):
-    """A storage while the server starts. Methods raise StoreRefused."""
+    """A storage while the server starts and stops; ``beside`` is what runs beside the server for it.
+
+    Methods raise StoreRefused.
+    """
+
+    beside: EmbeddedNats | None = None
 
     @abstractmethod
     def prepare(self) -> None:
@@ -35,6 +41,21 @@ class Storage(ABC):
     @abstractmethod
     def sweep(self) -> dict[str, Any]:
         """Remove what a crash has left; return what the log is to say of it."""
+
+    def start(self) -> None:
+        """Start what runs beside the server; the last thing before there are workers."""
+        if self.beside is not None:
+            self.beside.start()
+
+    def watch(self) -> None:
+        """Keep that running; called when gunicorn's own handlers of signals are set."""
+        if self.beside is not None:
+            self.beside.watch()
+
+    def stop(self) -> None:
+        """Stop it, after the last worker."""
+        if self.beside is not None:
+            self.beside.stop()
 
 
 class LocalStorage(Storage):
@@ -87,9 +108,12 @@ class FarStorage(Storage):
     asked: the workers connect when they can.
     """
 
-    def __init__(self, root: Path, files: Mapping[str, Path | None]) -> None:
+    def __init__(
+        self, root: Path, files: Mapping[str, Path | None], beside: EmbeddedNats | None = None
+    ) -> None:
         self._root = root
         self._files = files
+        self.beside = beside
 
     def prepare(self) -> None:
         """See Storage."""
@@ -101,6 +125,8 @@ class FarStorage(Storage):
         except OSError as error:
             raise StoreRefused(f"{self._root}: {error.strerror}") from error
         layout.check_root(self._root)
+        if self.beside is not None:
+            self.beside.prepare()
 
     def sweep(self) -> dict[str, Any]:
         """See Storage: nothing is here that could be left."""
@@ -116,11 +142,14 @@ def _check_readable(flag: str, path: Path) -> None:
 
 
 def storage_of(config: Config) -> Storage:
-    """Return the storage that the settings name."""
+    """Return the storage that the settings name; what runs beside it is one object in this process."""
+    beside = None
     if config.nats is not None:
         files = {f"--nats-{name}": getattr(config.nats, name) for name in _NATS_FILES}
+        if config.embedded_nats is not None:
+            beside = embedded_nats(config.embedded_nats)
     elif config.upstream is not None:
         files = {f"--upstream-{name}": getattr(config.upstream, name) for name in _UPSTREAM_FILES}
     else:
         return LocalStorage(config)
-    return FarStorage(config.data, {flag.replace("_", "-"): path for flag, path in files.items()})
+    return FarStorage(config.data, {flag.replace("_", "-"): path for flag, path in files.items()}, beside)
