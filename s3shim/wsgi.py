@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from s3shim.auth import credentials
 from s3shim.auth.authenticate import Authenticator
 from s3shim.backends import open_backend
 from s3shim.backends.base import Backend
 from s3shim.config import Config, load
+from s3shim.config.embedded import nats_settings
 from s3shim.gateway import Gateway
 from s3shim.routes import Router
 from s3shim.wire.hosts import Proxies, Trusted
@@ -16,7 +19,7 @@ _ANY_REGION = "any"
 
 
 def create_app(config: Config, backend: Backend | None = None) -> Gateway:
-    """Return the WSGI application for ``config``, on ``backend`` or on the store that config names.
+    """Return the WSGI application for ``config``, on ``backend`` or on the storage that it names.
 
     Starts the backend, so it is called in the process that serves the requests, after the fork.
     """
@@ -25,21 +28,14 @@ def create_app(config: Config, backend: Backend | None = None) -> Gateway:
     else:
         known = credentials.load(config.credentials)
     if backend is None:
-        backend = open_backend(
-            "local",
-            root=config.data,
-            inline_max=config.inline_max,
-            block_size=config.block_size,
-            readers=config.workers * config.threads * 2 + 32,
-            grace=config.grace,
-            upload_expiry=config.upload_expiry,
-        )
+        backend = open_backend(config.backend, **_storage_settings(config))
     backend.start()
     service = Service(
         token_key=known.token_key,
         max_put_size=config.max_put_size,
         min_part_size=config.min_part_size,
         domains=config.domains,
+        titled_metadata=config.meta_header_case == "title",
     )
     if config.external_url is not None or config.trusted_proxies != Trusted():
         service.proxies = Proxies(config.external_url, config.trusted_proxies)
@@ -54,6 +50,21 @@ def create_app(config: Config, backend: Backend | None = None) -> Gateway:
     if config.referrer_policy:
         gateway.extra_headers.append(("Referrer-Policy", config.referrer_policy))
     return gateway
+
+
+def _storage_settings(config: Config) -> dict[str, Any]:
+    """Return what the backend is made with."""
+    far = nats_settings(config) or config.upstream
+    if far is not None:
+        return {"settings": far}
+    return {
+        "root": config.data,
+        "inline_max": config.inline_max,
+        "block_size": config.block_size,
+        "readers": config.workers * config.threads * 2 + 32,
+        "grace": config.grace,
+        "upload_expiry": config.upload_expiry,
+    }
 
 
 def __getattr__(name: str) -> Gateway:

@@ -14,6 +14,7 @@ BACKENDS = {
     "local": "s3shim.backends.local.backend:LocalBackend",
     "memory": "s3shim.backends.memory:MemoryBackend",
     "nats": "s3shim.backends.nats.backend:NatsBackend",
+    "s3": "s3shim.backends.upstream.backend:UpstreamBackend",
 }
 
 

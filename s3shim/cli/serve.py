@@ -16,7 +16,17 @@ from gunicorn.sock import create_sockets
 from s3shim import logs
 from s3shim.cli.banner import banner
 from s3shim.cli.memory import return_memory, share_heap
-from s3shim.cli.start import FAILED, REFUSED, UMASK, Started, StartFailed, certificate_of, start
+from s3shim.cli.start import (
+    FAILED,
+    REFUSED,
+    UMASK,
+    Started,
+    StartFailed,
+    certificate_of,
+    start,
+    stop_storage,
+    watch_storage,
+)
 from s3shim.config import Address, Config, ConfigError, load
 from s3shim.server.connection import Limits
 from s3shim.server.worker import hold_signals_over_forks, worker_class
@@ -73,6 +83,7 @@ class Hooks:
 
     def when_ready(self, arbiter: Any) -> None:
         """Show what to do with the server; standard output only, it holds the secret."""
+        watch_storage(self.config)
         started = self.started
         assert started is not None
         bound = Address(*arbiter.LISTENERS[0].getsockname()[:2])
@@ -96,7 +107,8 @@ class Hooks:
         return self.certificate.context if self.certificate is not None else None
 
     def on_exit(self, arbiter: Any) -> None:
-        """Let the exit code be ours where gunicorn stops because no worker can start."""
+        """Stop what runs beside the workers; let the code be ours where gunicorn ends as none can start."""
+        stop_storage(self.config)
         if isinstance(sys.exception(), HaltServer):
             raise SystemExit(FAILED)
         logging.getLogger(logs.LOGGER).info("stopped")
@@ -123,6 +135,7 @@ def settings(config: Config) -> dict[str, Any]:
                 idle=config.idle_timeout,
                 request=config.request_timeout,
                 rate=config.min_body_rate,
+                body=config.body_timeout,
             ),
             return_memory,
         ),

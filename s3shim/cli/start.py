@@ -1,4 +1,4 @@
-"""What happens in the master before the first worker: checks, the store, the keys, the socket."""
+"""What happens in the master before the first worker: checks, the storage, the keys, the socket."""
 
 from __future__ import annotations
 
@@ -6,23 +6,14 @@ import ipaddress
 import logging
 import os
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import TypeVar
 
 from s3shim.auth import credentials
 from s3shim.auth.credentials import CredentialsRefused
-from s3shim.backends.local import layout
-from s3shim.backends.local.isolation import Killed, in_child
 from s3shim.backends.local.layout import StoreRefused
-from s3shim.backends.local.mounts import file_system, is_unsafe, mounts_of_now, warning
-from s3shim.backends.local.sweep import sweep
+from s3shim.cli.storages import storage_of
 from s3shim.cli.tls import Certificate, CertificateRefused, certificate
 from s3shim.config import Address, Config
-
-T = TypeVar("T")
 
 FAILED = 1
 REFUSED = 78
@@ -70,10 +61,9 @@ class StartFailed(Exception):
 
 @dataclass(slots=True)
 class Started:
-    """What the master holds: the listening socket, the store's lock, the key pair to show."""
+    """What the master holds: the listening socket, the key pair to show."""
 
     listener: socket.socket
-    lock: int
     access_key: str
     secret_key: str
 
@@ -89,20 +79,31 @@ def start(config: Config) -> Started:
         shown = certificate_of(config)
         if shown is not None:
             shown.load()
-        _check_file_system(config)
-        _guarded(config, layout.prepare)
-        lock = layout.lock(config.data)
+        storage = storage_of(config)
+        storage.prepare()
         access_key, secret_key = credentials.ensure(config.credentials, config.access_key, config.secret_key)
         _check_exposure(config, listener)
-        swept = _guarded(config, sweep)
+        swept = storage.sweep()
     except (StoreRefused, CredentialsRefused, CertificateRefused) as refused:
         raise StartFailed(str(refused), REFUSED) from None
     try:
         listener.listen(BACKLOG)
     except OSError as error:
         raise _cannot_listen(config.listen, error) from None
-    log.info("starting", extra={"fields": {"data": str(config.data), "removed_files": swept}})
-    return Started(listener, lock, access_key, secret_key)
+    fields = {"backend": config.backend, "data": str(config.data), **swept}
+    log.info("starting", extra={"fields": fields})
+    storage.start()
+    return Started(listener, access_key, secret_key)
+
+
+def watch_storage(config: Config) -> None:
+    """Keep what runs beside the workers running, now that gunicorn's handlers of signals are set."""
+    storage_of(config).watch()
+
+
+def stop_storage(config: Config) -> None:
+    """Stop what runs beside the workers, now that there are none."""
+    storage_of(config).stop()
 
 
 def certificate_of(config: Config) -> Certificate | None:
@@ -110,32 +111,6 @@ def certificate_of(config: Config) -> Certificate | None:
     if config.tls_cert is None or config.tls_key is None:
         return None
     return certificate(config.tls_cert, config.tls_key)
-
-
-def _check_file_system(config: Config) -> None:
-    """Refuse what cannot hold a store; warn of what may not keep it."""
-    root = config.data.resolve()
-    mounts = mounts_of_now()
-    for kind in sorted({file_system(path, mounts) for path in (root, root / "meta", root / "blobs")}):
-        if is_unsafe(kind) and not config.allow_unsafe_filesystem:
-            raise StoreRefused(
-                f"{config.data} is on a file system of type {kind}, which cannot be trusted to keep a store; "
-                "--allow-unsafe-filesystem serves from it all the same"
-            )
-        told = warning(kind)
-        if told is not None:
-            log.warning("%s: %s", config.data, told)
-
-
-def _guarded(config: Config, work: Callable[[Path], T]) -> T:
-    """Let a child do what reads the index: one that is damaged may kill it."""
-    try:
-        return in_child(partial(work, config.data))
-    except Killed as killed:
-        raise StoreRefused(
-            f"{config.data}: the index is damaged, reading it ended by {killed}; "
-            f"see s3shim fsck {config.data}"
-        ) from None
 
 
 def _bind(address: Address) -> socket.socket:

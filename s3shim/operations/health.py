@@ -7,7 +7,7 @@ from s3shim.wire.request import S3Request
 from s3shim.wire.response import Response
 
 
-def healthz(_backend: Backend, _request: S3Request) -> Response:
+def livez(_backend: Backend, _request: S3Request) -> Response:
     """The process answers."""
     return Response(200)
 

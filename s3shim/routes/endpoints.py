@@ -18,9 +18,10 @@ def _public(name: str, scope: str, method: str, handler: Handler) -> Operation:
 
 
 ENDPOINTS = {
-    "/healthz": _public("Healthz", "service", "GET", health.healthz),
+    "/healthz": _public("Healthz", "service", "GET", health.readyz),
     "/readyz": _public("Readyz", "service", "GET", health.readyz),
-    "/minio/health/live": _public("Healthz", "service", "GET", health.healthz),
+    "/livez": _public("Livez", "service", "GET", health.livez),
+    "/minio/health/live": _public("Livez", "service", "GET", health.livez),
 }
 
 PREFLIGHT = _public("Preflight", "service", "OPTIONS", cors.preflight)

@@ -44,8 +44,9 @@ class Limits:
     """How long a client is waited for, in seconds; ``rate`` in bytes per second, 0 is none.
 
     ``header``: for a head, from its first byte. ``keepalive``: for the next request. ``idle``: without a
-    byte moving, in a body or an answer. ``request``: for a whole request, 0 is none. ``rate``: the least at
-    which a body has to come, over all the time that was spent waiting for it.
+    byte moving, in a body or an answer. ``body``: for a whole body, from the end of its head, 0 is none.
+    ``request``: for a whole request, 0 is none. ``rate``: the least at which a body has to come, over all the
+    time that was spent waiting for it.
     """
 
     header: float = 10.0
@@ -53,6 +54,7 @@ class Limits:
     idle: float = 60.0
     request: float = 0.0
     rate: int = 0
+    body: float = 0.0
 
 
 class Connection:
@@ -64,8 +66,8 @@ class Connection:
     """
 
     __slots__ = (
-        "_away", "_end", "_limits", "_received", "_short", "_waited", "base", "buffer", "deadline",
-        "discarded", "fd", "handshaking", "phase", "secure", "sock", "wants_to_write",
+        "_away", "_body_end", "_end", "_limits", "_received", "_short", "_waited", "base", "buffer",
+        "deadline", "discarded", "fd", "handshaking", "phase", "secure", "sock", "wants_to_write",
     )  # fmt: skip
 
     def __init__(
@@ -88,7 +90,7 @@ class Connection:
         self._limits = limits
         self._away = away
         self._short = short
-        self._end = math.inf
+        self._end = self._body_end = math.inf
         self._waited = 0.0
         self._received = 0
 
@@ -96,13 +98,17 @@ class Connection:
         """A request begins."""
         self._waited = 0.0
         self._received = 0
-        self._end = math.inf
-        if self._limits.request:
-            self._end = time.monotonic() + self._limits.request
+        self._end = self._body_end = math.inf
+        limits = self._limits
+        if limits.request:
+            self._end = self._body_end = time.monotonic() + limits.request
+        if limits.body:
+            self._body_end = min(self._body_end, time.monotonic() + limits.body)
 
     def hurry(self, seconds: float) -> None:
         """Give what is left of the request no more than ``seconds``."""
         self._end = min(self._end, time.monotonic() + seconds)
+        self._body_end = min(self._body_end, self._end)
 
     # -- in
 
@@ -153,12 +159,12 @@ class Connection:
             except ssl.SSLWantWriteError:
                 self._wait(select.POLLOUT)
             except _WANTS:
-                self._wait(select.POLLIN)
+                self._wait(select.POLLIN, end=self._body_end)
                 self._check_rate()
             else:
                 self._received += len(data)
-                if self._end < math.inf:
-                    self._left()
+                if self._body_end < math.inf:
+                    self._check_time()
                 return data
 
     def give_back(self, data: bytes) -> None:
@@ -242,16 +248,17 @@ class Connection:
 
     # -- time
 
-    def _left(self) -> float:
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the request takes too long")
-        return left
+    def _check_time(self) -> None:
+        if self._body_end <= time.monotonic():
+            raise TimeoutError("the body takes too long")
 
-    def _wait(self, events: int, held: int = 0) -> None:
-        """Wait until the socket is ready, with ``held`` bytes to send. Raises TimeoutError."""
+    def _wait(self, events: int, held: int = 0, end: float | None = None) -> None:
+        """Wait until the socket is ready, with ``held`` bytes to send, until ``end`` or that of the request.
+
+        Raises TimeoutError.
+        """
         began = time.monotonic()
-        patience = min(self._limits.idle, self._end - began)
+        patience = min(self._limits.idle, (self._end if end is None else end) - began)
         poll = select.poll()
         poll.register(self.fd, events)
         most = _SHORT_MOMENT if self._short() else _MOMENT

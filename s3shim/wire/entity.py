@@ -29,7 +29,10 @@ Headers = list[tuple[str, str]]
 
 @dataclass(slots=True)
 class Reading:
-    """What a GET or HEAD asks for. ``overrides`` maps header names to the values of response-*."""
+    """What a GET or HEAD asks for. ``overrides`` maps header names to the values of response-*.
+
+    ``titled``: the names of user metadata are answered as X-Amz-Meta-Some-Name.
+    """
 
     byte_range: ByteRange | None
     part_number: int | None
@@ -37,6 +40,7 @@ class Reading:
     overrides: dict[str, str]
     checksums: bool
     versioned: bool
+    titled: bool = False
 
     def ranges(self, info: ObjectInfo) -> bool:
         """Whether the answer is a part of the object."""
@@ -78,7 +82,10 @@ class Reading:
         for name, value in meta.system.items():
             stored[SYSTEM_HEADERS[name]] = value
         headers += (stored | self.overrides).items()
-        headers += [(USER_PREFIX + name, value) for name, value in meta.user.items()]
+        if self.titled:
+            headers += [(_titled(USER_PREFIX + name), value) for name, value in meta.user.items()]
+        else:
+            headers += [(USER_PREFIX + name, value) for name, value in meta.user.items()]
         if meta.tags:
             headers.append(("x-amz-tagging-count", str(len(meta.tags))))
         if self.versioned:
@@ -87,6 +94,11 @@ class Reading:
         if whole and self.checksums and not self.ranges(info):
             headers += checksum_headers(info)
         return headers
+
+
+def _titled(name: str) -> str:
+    """Return a header name as Go's net/http writes it: a capital after each dash, and nowhere else."""
+    return "-".join([part.capitalize() for part in name.split("-")])
 
 
 def _with_body(status: int, headers: Headers, length: int, body: bytes | Chunks | None) -> Response:
@@ -123,6 +135,7 @@ def read_reading(request: S3Request) -> Reading:
         },
         checksums=request.headers.get("x-amz-checksum-mode") is not None,
         versioned=bool(get("versionId")),
+        titled=request.service.titled_metadata,
     )
 
 

@@ -147,6 +147,7 @@ class Service:
     ``token_key`` seals continuation tokens. ``max_put_size`` bounds one request body and
     ``min_part_size`` is the least size of a part but the last, in bytes. ``domains`` are the host names,
     in lower case, below which a host name is that of a bucket. ``proxies``: what is known of those in front.
+    ``titled_metadata``: x-amz-meta-* are answered as X-Amz-Meta-*.
     After ``patience`` seconds an answer to lengthy work begins, with a blank every ``blank_every`` seconds.
     """
 
@@ -157,6 +158,7 @@ class Service:
     min_part_size: int = 5 * 1024**2
     domains: tuple[str, ...] = ()
     proxies: Proxies | None = None
+    titled_metadata: bool = False
     patience: float = 5.0
     blank_every: float = 5.0
 

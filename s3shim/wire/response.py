@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
+from random import getrandbits
 
 from werkzeug.http import http_date as _http_date
 
@@ -51,7 +52,10 @@ def http_date(milliseconds: int) -> str:
 
 
 def error_response(request: S3Request, error: S3Error) -> Response:
-    """Return the error document; without a body for HEAD and where the status allows none."""
+    """Return the error document; without a body for HEAD and where the status allows none.
+
+    503 says when to come again, in 1 to 4 seconds where the error does not say it (RFC 9110, 10.2.3).
+    """
     if error.status == 304:
         return _not_modified(error.details["info"])
     elements = [("Code", error.code.name), ("Message", error.message)]
@@ -65,6 +69,9 @@ def error_response(request: S3Request, error: S3Error) -> Response:
     body = "".join(f"<{name}>{text(value)}</{name}>" for name, value in elements)
     response = xml_response(f"<Error>{body}</Error>", error.status)
     response.headers += error.headers.items()
+    if error.status == 503 and "Retry-After" not in error.headers:
+        # Not the same for all: those that were refused together would come back together.
+        response.headers.append(("Retry-After", str(1 + getrandbits(2))))
     return response
 
 

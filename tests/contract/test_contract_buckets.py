@@ -179,7 +179,7 @@ def test_close_lets_readers_finish(backend):
 
 
 def test_the_registry_knows_the_storages(tmp_path):
-    assert sorted(BACKENDS) == ["local", "memory"]
+    assert sorted(BACKENDS) == ["local", "memory", "nats", "s3"]
     assert code_of(open_backend("memory").check) is Code.ServiceUnavailable
     assert code_of(open_backend("local", root=tmp_path).check) is Code.ServiceUnavailable
     with pytest.raises(ValueError, match="unknown backend 'floppy'"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import select
 import socket
 import threading
 import time
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from s3shim.server.connection import Limits
 from tests.server.process import Client
 from tests.server.rig import PATIENCE, Rig
 
@@ -183,3 +185,27 @@ def test_requests_leave_no_cycles_and_no_sockets(app: App) -> None:
             assert gc.collect() == 0
         finally:
             gc.enable()
+
+
+@pytest.mark.parametrize(("body", "whole"), [(0.3, 0.0), (0.3, 5.0), (5.0, 0.3)])
+def test_a_body_that_takes_too_long_is_given_up(app: App, body: float, whole: float) -> None:
+    limits = Limits(header=PATIENCE, keepalive=PATIENCE, idle=PATIENCE, body=body, request=whole)
+    with Rig(app, limits) as rig, rig.connect() as client:
+        began = time.monotonic()
+        client.send(b"PUT /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        while not select.select([client.sock], [], [], 0.02)[0]:
+            client.send(b"a")
+        assert 0.25 < time.monotonic() - began < 1.5
+        assert client.ended()
+    assert app.asked == ["/slow"]
+
+
+def test_the_time_for_a_body_is_not_that_for_its_answer(app: App) -> None:
+    limits = Limits(header=PATIENCE, keepalive=PATIENCE, idle=PATIENCE, body=0.2)
+    with Rig(app, limits) as rig, rig.connect() as client:
+        app.gate.clear()
+        threading.Timer(0.5, app.gate.set).start()
+        client.send(GET % 1)
+        assert client.answer().body == b"/1 0"
+        client.send(b"PUT /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
+        assert client.answer().body == b"/2 3"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from s3shim import config
+from s3shim import __version__, config
 from s3shim.config import Address, ConfigError, load
 
 
@@ -37,7 +37,9 @@ def test_credentials_lie_in_the_data_directory_unless_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", [s for s in config.SETTINGS if s.default is not None], ids=lambda s: s.name
+    "setting",
+    [s for s in config.SETTINGS if s.default is not None and "local" in (s.backends or ("local",))],
+    ids=lambda s: s.name,
 )
 def test_every_default_is_a_value_that_flag_and_environment_take(setting: config.Setting) -> None:
     default = getattr(load([], {}), setting.name)
@@ -60,19 +62,27 @@ def test_sizes(text: str, size: int) -> None:
         ("127.0.0.1:9000", Address("127.0.0.1", 9000)),
         ("[::1]:0", Address("::1", 0)),
         ("localhost:65535", Address("localhost", 65535)),
+        ("0.0.0.0:5222", Address("0.0.0.0", 5222)),
     ],
 )
 def test_listen(text: str, address: Address) -> None:
-    made = load(["--listen", text], {})
-    assert made.listen == address
-    assert str(made.listen) == text
+    for flag in ("--listen", "-listen"):
+        made = load([flag, text], {})
+        assert made.listen == address
+        assert str(made.listen) == text
+    assert load([f"-listen={text}"], {}).listen == address
+
+
+def test_a_port_alone_is_every_address() -> None:
+    assert load(["--listen", ":5222"], {}).listen == Address("0.0.0.0", 5222)
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
         ("listen", "9000"),
-        ("listen", ":9000"),
+        ("listen", ":"),
+        ("listen", ":99999"),
         ("listen", "127.0.0.1:65536"),
         ("listen", "::1:9000"),
         ("listen", "127.0.0.1:9000\n"),
@@ -151,11 +161,12 @@ def test_a_bad_key_pair_is_refused_without_showing_it(access_key: str, secret_ke
 
 
 def test_the_document_has_a_row_for_every_setting() -> None:
-    rows = config.document().splitlines()[2:]
+    rows = [line for line in config.document().splitlines() if "`S3SHIM_" in line]
     assert len(rows) == len(config.SETTINGS)
     for row, setting in zip(rows, config.SETTINGS, strict=True):
-        assert setting.variable in row
-        assert (setting.option in row) == setting.flag
+        assert f"`{setting.variable}`" in row
+        assert (f"`{setting.option}`" in row) == setting.flag
+    assert [title for title in config.SECTIONS if title and f"### {title}\n" not in config.document()] == []
 
 
 def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,3 +175,39 @@ def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
     assert left.value.code == 0
     shown = capsys.readouterr().out
     assert all(setting.option in shown for setting in config.SETTINGS if setting.flag)
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help", "-help"])
+def test_help_ends_with_0(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        load([flag], {})
+    assert left.value.code == 0
+    assert "--backend" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("flag", ["-v", "--version", "-version"])
+def test_the_version_ends_with_0(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        load([flag], {})
+    assert left.value.code == 0
+    assert capsys.readouterr().out == f"s3shim {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--nats-pasword", "Geheimnis"],
+        ["--nats-pasword=Geheimnis"],
+        ["-natsPasword", "Geheimnis"],
+        ["--x", "Geheimnis"],
+    ],
+)
+def test_an_unknown_flag_is_named_without_its_value(arguments: list[str]) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(arguments, {})
+    assert str(refused.value) == f"unknown argument {arguments[0].partition('=')[0]}"
+
+
+def test_the_record_does_not_show_its_secret() -> None:
+    made = load([], {"S3SHIM_ACCESS_KEY": "abc", "S3SHIM_SECRET_KEY": "Geheimnis"})
+    assert "Geheimnis" not in repr(made)

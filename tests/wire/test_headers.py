@@ -197,3 +197,17 @@ def test_etag_lists(client, bucket, condition, value, status):
             assert answer.body == b""
         elif status == 412 and method == "GET":
             assert answer.code == "PreconditionFailed"
+
+
+def test_names_of_user_metadata_are_answered_in_the_case_that_was_set(app, client, bucket):
+    sent = {"x-amz-meta-foo": "1", "X-Amz-Meta-Some-NAME": "2", "x-amz-meta-b2b_x": "3"}
+    client.request("PUT", f"/{bucket}/k", headers=sent, body=b"x")
+    cases = {
+        False: ["x-amz-meta-foo", "x-amz-meta-some-name", "x-amz-meta-b2b_x"],
+        True: ["X-Amz-Meta-Foo", "X-Amz-Meta-Some-Name", "X-Amz-Meta-B2b_x"],
+    }
+    for titled, names in cases.items():
+        app.service.titled_metadata = titled
+        for method in ("GET", "HEAD"):
+            lines = client.request(method, f"/{bucket}/k").headers.lines
+            assert [name for name, _ in lines if name.lower().startswith("x-amz-meta-")] == names

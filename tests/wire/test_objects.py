@@ -244,7 +244,7 @@ def test_error_document(client, bucket):
     }
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/minio/health/live"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/livez", "/minio/health/live"])
 def test_health(client, path):
     for method in ("GET", "HEAD"):
         answer = client.request(method, path, sign=False)

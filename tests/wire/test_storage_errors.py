@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+from s3shim.errors import Code, S3Error
+
 
 @pytest.mark.parametrize(
     ("error", "status", "code"),
@@ -34,3 +36,39 @@ def test_errors_of_the_machine(app, client, monkeypatch, caplog, error, status, 
     traced = [record for record in caplog.records if record.exc_info]
     assert bool(traced) == (status == 500)
     assert "the request failed" in caplog.text
+
+
+def failing(error):
+    def fail(*args):
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    ("path", "status"), [("/healthz", 503), ("/readyz", 503), ("/livez", 200), ("/minio/health/live", 200)]
+)
+def test_health_without_a_storage(app, client, monkeypatch, method, path, status):
+    monkeypatch.setattr(app.backend, "check", failing(S3Error(Code.ServiceUnavailable)))
+    answer = client.request(method, path, sign=False)
+    assert answer.status == status
+    assert answer.code == ("ServiceUnavailable" if status == 503 and method == "GET" else None)
+    assert ("Retry-After" in answer.headers) == (status == 503)
+    monkeypatch.undo()
+    assert client.request(method, path, sign=False).status == 200
+
+
+@pytest.mark.parametrize("code", [Code.ServiceUnavailable, Code.SlowDown])
+def test_503_says_when_to_come_again(app, client, monkeypatch, code):
+    monkeypatch.setattr(app.backend, "list_buckets", failing(S3Error(code)))
+    answers = [client.request("GET", "/") for _ in range(40)]
+    assert {(answer.status, answer.code) for answer in answers} == {(503, code.name)}
+    assert {answer.headers["Retry-After"] for answer in answers} == {"1", "2", "3", "4"}
+    monkeypatch.setattr(app.backend, "list_buckets", failing(S3Error(code, headers={"Retry-After": "17"})))
+    assert client.request("GET", "/").headers["Retry-After"] == "17"
+
+
+def test_no_other_error_says_when_to_come_again(app, client, monkeypatch):
+    monkeypatch.setattr(app.backend, "list_buckets", failing(S3Error(Code.InternalError)))
+    assert "Retry-After" not in client.request("GET", "/").headers

@@ -9,10 +9,13 @@ from typing import Any, TypeVar
 
 from s3shim.backends.nats.bridge import Bridge
 from s3shim.backends.nats.buckets import BucketStreams
+from s3shim.backends.nats.cache import Cache
 from s3shim.backends.nats.catalog import Catalog
 from s3shim.backends.nats.connection import Connection
+from s3shim.backends.nats.index import Index
 from s3shim.backends.nats.jetstream import JetStream
 from s3shim.backends.nats.kv import KeyValue
+from s3shim.backends.nats.mirror import Source
 from s3shim.backends.nats.reclaim import Reclaim
 from s3shim.backends.nats.settings import NatsSettings
 from s3shim.errors import Code, S3Error
@@ -36,6 +39,8 @@ class Store:
         self.catalog = Catalog(self.js)
         self.buckets = BucketStreams(self.js, settings.replicas, settings.account)
         self.reclaim = Reclaim(self.js, self.catalog, self.kv, settings.grace)
+        self.cache = Cache(settings.index)
+        self.index = Index(Source(self.cache, self.bridge, self.js))
         self._windows = threading.BoundedSemaphore(_WINDOWS)
         self._work: asyncio.Task[None] | None = None
 
@@ -59,6 +64,7 @@ class Store:
     def close(self) -> None:
         """End the connection and the loop."""
         self.bridge.stop(self._end())
+        self.cache.close()
 
     async def _end(self) -> None:
         if self._work is not None:

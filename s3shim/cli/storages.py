@@ -1,0 +1,155 @@
+"""What the master does for a storage before there are workers, an object for each kind of storage."""
+
+from __future__ import annotations
+
+import logging
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from s3shim.backends.local import layout
+from s3shim.backends.local.isolation import Killed, in_child
+from s3shim.backends.local.layout import StoreRefused
+from s3shim.backends.local.mounts import file_system, is_unsafe, mounts_of_now, warning
+from s3shim.backends.local.sweep import sweep
+from s3shim.cli.embedded import EmbeddedNats, embedded_nats
+from s3shim.config import Config
+
+T = TypeVar("T")
+
+_NATS_FILES = ("nkey", "creds", "tls_ca", "tls_cert", "tls_key")
+_UPSTREAM_FILES = ("credentials", "ca")
+
+log = logging.getLogger(__name__)
+
+
+class Storage(ABC):
+    """A storage while the server starts and stops; ``beside`` is what runs beside the server for it.
+
+    Methods raise StoreRefused.
+    """
+
+    beside: EmbeddedNats | None = None
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make what the workers need, or refuse it; the credentials file is not there yet."""
+
+    @abstractmethod
+    def sweep(self) -> dict[str, Any]:
+        """Remove what a crash has left; return what the log is to say of it."""
+
+    def start(self) -> None:
+        """Start what runs beside the server; the last thing before there are workers."""
+        if self.beside is not None:
+            self.beside.start()
+
+    def watch(self) -> None:
+        """Keep that running; called when gunicorn's own handlers of signals are set."""
+        if self.beside is not None:
+            self.beside.watch()
+
+    def stop(self) -> None:
+        """Stop it, after the last worker."""
+        if self.beside is not None:
+            self.beside.stop()
+
+
+class LocalStorage(Storage):
+    """The store in the data directory. Keeps its lock until this process and all its workers end."""
+
+    def __init__(self, config: Config) -> None:
+        self._root = config.data
+        self._allow_unsafe = config.allow_unsafe_filesystem
+        self._lock: int | None = None
+
+    def prepare(self) -> None:
+        """See Storage."""
+        self._check_file_system()
+        self._guarded(layout.prepare)
+        self._lock = layout.lock(self._root)
+
+    def sweep(self) -> dict[str, Any]:
+        """See Storage."""
+        return {"removed_files": self._guarded(sweep)}
+
+    def _check_file_system(self) -> None:
+        """Refuse what cannot hold a store; warn of what may not keep it."""
+        root = self._root.resolve()
+        mounts = mounts_of_now()
+        for kind in sorted({file_system(path, mounts) for path in (root, root / "meta", root / "blobs")}):
+            if is_unsafe(kind) and not self._allow_unsafe:
+                raise StoreRefused(
+                    f"{self._root} is on a file system of type {kind}, which cannot be trusted to keep a "
+                    "store; --allow-unsafe-filesystem serves from it all the same"
+                )
+            told = warning(kind)
+            if told is not None:
+                log.warning("%s: %s", self._root, told)
+
+    def _guarded(self, work: Callable[[Path], T]) -> T:
+        """Let a child do what reads the index: one that is damaged may kill it."""
+        try:
+            return in_child(partial(work, self._root))
+        except Killed as killed:
+            raise StoreRefused(
+                f"{self._root}: the index is damaged, reading it ended by {killed}; "
+                f"see s3shim fsck {self._root}"
+            ) from None
+
+
+class FarStorage(Storage):
+    """A storage on other machines: the data directory holds credentials, and what can be made anew.
+
+    ``files`` are those that the settings name, by the flag. Whether the other machines are there is not
+    asked: the workers connect when they can.
+    """
+
+    def __init__(
+        self, root: Path, files: Mapping[str, Path | None], beside: EmbeddedNats | None = None
+    ) -> None:
+        self._root = root
+        self._files = files
+        self.beside = beside
+
+    def prepare(self) -> None:
+        """See Storage."""
+        for flag, path in self._files.items():
+            if path is not None:
+                _check_readable(flag, path)
+        try:
+            self._root.mkdir(0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreRefused(f"{self._root}: {error.strerror}") from error
+        layout.check_root(self._root)
+        if self.beside is not None:
+            self.beside.prepare()
+
+    def sweep(self) -> dict[str, Any]:
+        """See Storage: nothing is here that could be left."""
+        return {}
+
+
+def _check_readable(flag: str, path: Path) -> None:
+    try:
+        with open(path, "rb") as file:
+            file.read(1)
+    except OSError as error:
+        raise StoreRefused(f"{flag} {os.fspath(path)}: {error.strerror}") from None
+
+
+def storage_of(config: Config) -> Storage:
+    """Return the storage that the settings name; what runs beside it is one object in this process."""
+    beside = None
+    if config.nats is not None:
+        files = {f"--nats-{name}": getattr(config.nats, name) for name in _NATS_FILES}
+        if config.embedded_nats is not None:
+            beside = embedded_nats(config.embedded_nats)
+    elif config.upstream is not None:
+        files = {f"--upstream-{name}": getattr(config.upstream, name) for name in _UPSTREAM_FILES}
+    else:
+        return LocalStorage(config)
+    return FarStorage(config.data, {flag.replace("_", "-"): path for flag, path in files.items()}, beside)
