@@ -115,7 +115,10 @@ class Backend(ABC):
 
     @abstractmethod
     def list_objects(self, bucket: str, query: ListQuery) -> Page[ObjectInfo]:
-        """Return one page of the current objects in byte order, as they were at one instant."""
+        """Return one page of the current objects in byte order, as they were at one instant.
+
+        What no listing shows, ``meta``, and what few storages list, the checksums, may be missing.
+        """
 
     @abstractmethod
     def head_object(self, ref: ObjectRef, conditions: Conditions) -> ObjectInfo:

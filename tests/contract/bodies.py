@@ -10,7 +10,7 @@ from awscrt.checksums import crc32c, crc64nvme
 
 from s3shim.conditions import NO_CONDITIONS, Conditions
 from s3shim.errors import S3Error
-from s3shim.model import Body, Digests, ObjectInfo, ObjectMeta, ObjectRef
+from s3shim.model import Body, Digests, ListQuery, ObjectInfo, ObjectMeta, ObjectRef
 
 ACTUAL = -1
 
@@ -116,6 +116,16 @@ def get(backend, key, byte_range=None, *, bucket="bucket", conditions: Condition
         stream.chunks.close()
     assert len(data) == stream.length
     return data
+
+
+def shown(info: ObjectInfo) -> tuple[str, int, str, int]:
+    """Return what every listing shows of an object."""
+    return info.key, info.size, info.etag, info.last_modified
+
+
+def listed(backend, *, bucket="bucket") -> list[tuple[str, int, str, int]]:
+    """Return what the first page of a listing shows."""
+    return [shown(info) for info in backend.list_objects(bucket, ListQuery()).items]
 
 
 def code_of(call, *args, **kwargs):

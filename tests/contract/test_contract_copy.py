@@ -10,7 +10,7 @@ from s3shim.errors import Code
 from s3shim.model import BucketInfo, ListQuery, ObjectMeta, ObjectRef
 from s3shim.multipart import ListedPart
 from s3shim.ranges import ByteRange
-from tests.contract.bodies import checksum, code_of, digests_of, get, pattern, put
+from tests.contract.bodies import checksum, code_of, digests_of, get, listed, pattern, put, shown
 from tests.contract.conftest import BLOCK, INLINE_MAX
 from tests.contract.uploads import begin, complete, copy_part, etag_of, put_parts, upload
 
@@ -35,7 +35,7 @@ def test_a_copy_has_the_bytes_and_the_record_of_its_source(backend, size):
     assert (info.key, info.meta, info.version_id) == ("key", META, "null")
     assert (info.size, info.etag, info.checksums) == (size, source.etag, source.checksums)
     for _ in range(2):
-        assert backend.list_objects("bucket", ListQuery()).items == [info, source]
+        assert listed(backend) == [shown(info), shown(source)]
         assert backend.head_object(ObjectRef("bucket", "key"), NO_CONDITIONS) == info
         assert get(backend, "key") == get(backend, "source") == pattern(size)
         backend.close()
@@ -69,7 +69,7 @@ def test_an_object_can_be_copied_onto_itself(backend, size):
         assert (info.meta, info.etag, info.size) == (meta, source.etag, size)
         assert info.last_modified >= source.last_modified
         assert get(backend, "key") == pattern(size)
-    assert backend.list_objects("bucket", ListQuery()).items == [info]
+    assert listed(backend) == [shown(info)]
 
 
 @pytest.mark.parametrize("size", [10, 5000])
@@ -102,7 +102,7 @@ def test_a_source_or_target_that_is_missing(backend):
     ):
         target = ObjectRef("bucket", "key")
         assert code_of(backend.copy_object, Copy(source), target, NO_CONDITIONS) is code
-        assert backend.list_objects("bucket", ListQuery()).items == [old]
+        assert listed(backend) == [shown(old)]
     target = ObjectRef("missing", "key")
     source = Copy(ObjectRef("bucket", "key"))
     assert code_of(backend.copy_object, source, target, NO_CONDITIONS) is Code.NoSuchBucket

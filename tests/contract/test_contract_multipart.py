@@ -14,7 +14,17 @@ from s3shim.errors import Code, S3Error
 from s3shim.model import BucketInfo, ListQuery, ObjectMeta, ObjectRef, UploadInfo, UploadQuery, UploadRef
 from s3shim.multipart import Completion
 from s3shim.ranges import ByteRange
-from tests.contract.bodies import BytesBody, InterruptedBody, checksum, code_of, get, pattern, put
+from tests.contract.bodies import (
+    BytesBody,
+    InterruptedBody,
+    checksum,
+    code_of,
+    get,
+    listed,
+    pattern,
+    put,
+    shown,
+)
 from tests.contract.conftest import BACKENDS, BLOCK, INLINE_MAX
 from tests.contract.uploads import (
     begin,
@@ -188,7 +198,7 @@ def test_the_object_has_the_bytes_the_record_and_the_etag_of_its_parts(multipart
     assert before <= info.last_modified <= time.time_ns() // 1_000_000
     for _ in range(2):
         assert multipart_backend.head_object(KEY, NO_CONDITIONS) == info
-        assert multipart_backend.list_objects("bucket", ListQuery()).items == [info]
+        assert listed(multipart_backend) == [shown(info)]
         assert get(multipart_backend, "key") == b"".join(DATAS)
         multipart_backend.close()
         multipart_backend.start()

@@ -12,7 +12,7 @@ from s3shim.conditions import NO_CONDITIONS
 from s3shim.errors import Code, S3Error
 from s3shim.model import Deleted, ListQuery, ObjectMeta, ObjectRef
 from s3shim.ranges import ByteRange
-from tests.contract.bodies import BytesBody, code_of, digests_of, get, pattern, put
+from tests.contract.bodies import BytesBody, code_of, digests_of, get, listed, pattern, put, shown
 from tests.contract.conftest import BLOCK, INLINE_MAX
 
 SIZES = [
@@ -51,7 +51,7 @@ def test_an_object_comes_back_as_it_went_in(backend, size, piece, declared):
     assert (stream.info, stream.start, stream.length) == (info, 0, size)
     assert b"".join(stream.chunks) == data
     assert backend.head_object(KEY, NO_CONDITIONS) == info
-    assert backend.list_objects("bucket", ListQuery()).items == [info]
+    assert listed(backend) == [shown(info)]
 
 
 def test_a_key_that_is_not_there(backend):
@@ -89,7 +89,7 @@ def test_an_overwrite_replaces_bytes_and_records(backend, old, new):
     put(backend, "key", pattern(old, 1), meta=ObjectMeta("a/b", {}, {"old": "1"}))
     info = put(backend, "key", pattern(new, 2), meta=ObjectMeta(None, {}, {"new": "2"}))
     assert get(backend, "key") == pattern(new, 2)
-    assert backend.list_objects("bucket", ListQuery()).items == [info]
+    assert listed(backend) == [shown(info)]
     assert info.meta == ObjectMeta(None, {}, {"new": "2"})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from dataclasses import dataclass
@@ -15,13 +16,23 @@ from s3shim.backends.nats.failures import (
     JetStreamError,
     answer_of,
 )
-from s3shim.backends.nats.format import all_chunks, all_meta, bucket_of_stream, stream_of
+from s3shim.backends.nats.format import (
+    all_chunks,
+    all_meta,
+    bucket_of_stream,
+    is_store_name,
+    store_of,
+    stream_of,
+)
 from s3shim.backends.nats.jetstream import JetStream
 from s3shim.errors import Code, S3Error
 from s3shim.model import BucketInfo
 from s3shim.times import milliseconds
 
 OWNER, CREATED, NONCE, CLOSING = "s3shim-owner", "s3shim-created", "s3shim-nonce", "s3shim-closing"
+
+AT_REST = 0.03
+"""Seconds for which a bucket to be deleted takes nothing: a writer that needs less sees one bucket only."""
 
 _REMEMBERED = 1.0
 _CLOSING_FOR = 30_000
@@ -59,6 +70,8 @@ class BucketStreams:
 
     async def find(self, bucket: str) -> BucketStream:
         """Return a bucket as the leader of its stream has it. Raises NoSuchBucket, ServiceUnavailable."""
+        if not is_store_name(store_of(bucket)):
+            raise S3Error(Code.NoSuchBucket, BucketName=bucket)
         try:
             answer = await self.js.stream_info(stream_of(bucket))
         except FAILURES as failure:
@@ -119,6 +132,7 @@ class BucketStreams:
         metadata = dict(found.config.get("metadata") or {}) | {CLOSING: str(time.time_ns() // 1_000_000)}
         subjects = [subject for subject in found.config["subjects"] if subject != all_meta(bucket)]
         await self._update(bucket, found.config | {"subjects": subjects, "metadata": metadata})
+        await asyncio.sleep(AT_REST)
         return found
 
     async def reopen(self, bucket: str, found: BucketStream) -> None:
@@ -129,9 +143,8 @@ class BucketStreams:
         config = found.config | {"subjects": [*subjects, all_meta(bucket)], "metadata": metadata}
         await self._update(bucket, config)
 
-    async def reopen_abandoned(self, bucket: str) -> None:
+    async def reopen_abandoned(self, bucket: str, found: BucketStream) -> None:
         """Reopen a bucket whose deletion was begun by somebody who is gone."""
-        found = await self.find(bucket)
         closing = (found.config.get("metadata") or {}).get(CLOSING)
         if closing and time.time_ns() // 1_000_000 - int(closing) > _CLOSING_FOR:
             await self.reopen(bucket, found)

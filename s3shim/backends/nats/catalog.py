@@ -11,16 +11,16 @@ import asyncio
 import random
 import time
 
+from s3shim.backends.nats.buckets import BucketStreams
 from s3shim.backends.nats.failures import (
     FAILURES,
-    STREAM_NOT_FOUND,
     WRONG_LAST_SEQUENCE,
     JetStreamError,
     NoAnswer,
     NotSent,
     answer_of,
 )
-from s3shim.backends.nats.format import Entry, meta_subject, read_entry, stream_of, tombstone
+from s3shim.backends.nats.format import Content, Entry, meta_subject, read_entry, stream_of, tombstone
 from s3shim.backends.nats.jetstream import JetStream
 from s3shim.conditions import NO_CONDITIONS, Conditions, check_write
 from s3shim.errors import Code, S3Error
@@ -38,8 +38,9 @@ class Uncertain(Exception):
 class Catalog:
     """The metadata of objects; for the loop."""
 
-    def __init__(self, js: JetStream) -> None:
+    def __init__(self, js: JetStream, buckets: BucketStreams) -> None:
         self.js = js
+        self.buckets = buckets
 
     async def entry(self, bucket: str, key: str) -> Entry | None:
         """Return the entry of a key as the leader has it, a tombstone too. Raises S3Error."""
@@ -66,11 +67,11 @@ class Catalog:
         bucket: str,
         key: str,
         data: bytes,
-        nuid: str,
+        content: Content,
         conditions: Conditions,
         current: Entry | None,
     ) -> Entry | None:
-        """Make ``data``, of the object ``nuid``, the entry of the key; return the entry that it replaced.
+        """Make ``data``, of an object with ``content``, the key's entry; return the entry that it replaced.
 
         ``current`` is what was last seen there. Raises Uncertain, and what means that nothing has changed:
         NoSuchBucket, ConditionalRequestConflict, InsufficientStorage, ServiceUnavailable, and what
@@ -91,14 +92,14 @@ class Catalog:
                         raise Uncertain from None
                     raise answer_of(refused, bucket) from None
             except NotSent as failure:
-                if not await self._bucket_will_do(bucket, deadline):
+                if not await self._bucket_will_do(bucket, content.incarnation, deadline):
                     if uncertain:
                         raise Uncertain from None
                     raise answer_of(failure, bucket) from None
             except NoAnswer:
                 uncertain = True
             current = await self._seen(bucket, key, uncertain)
-            if current is not None and current.nuid == nuid and not current.deleted:
+            if current is not None and current.nuid == content.nuid and not current.deleted:
                 return seen
             if uncertain and seq_of(current) != seq_of(seen):
                 # Ours may have been replaced already, and whoever did it removes its chunks.
@@ -149,7 +150,7 @@ class Catalog:
                 if refused.code not in WRONG_LAST_SEQUENCE:
                     raise answer_of(refused, bucket) from None
             except NotSent as failure:
-                if not await self._bucket_will_do(bucket, deadline):
+                if not await self._bucket_will_do(bucket, "", deadline):
                     raise answer_of(failure, bucket) from None
             except NoAnswer:
                 uncertain = found
@@ -182,19 +183,18 @@ class Catalog:
         except (NotSent, NoAnswer) as failure:
             raise answer_of(failure, bucket) from None
 
-    async def _bucket_will_do(self, bucket: str, deadline: float) -> bool:
-        """Whether the bucket is there: it takes no metadata while it is decided whether it is deleted."""
+    async def _bucket_will_do(self, bucket: str, incarnation: str, deadline: float) -> bool:
+        """Whether to try again: a bucket takes no metadata while it is decided whether it is deleted.
+
+        Raises NoSuchBucket where it is gone, also where there is another one of the name.
+        """
         if time.monotonic() > deadline - _PATIENCE + self.js.timeout:
             return False
-        try:
-            await self.js.stream_info(stream_of(bucket))
-        except JetStreamError as refused:
-            if refused.code == STREAM_NOT_FOUND:
-                raise answer_of(refused, bucket) from None
-            return False
-        except (NotSent, NoAnswer):
-            return False
-        await asyncio.sleep(0.05)
+        found = await self.buckets.find(bucket)
+        if incarnation not in ("", found.incarnation):
+            raise S3Error(Code.NoSuchBucket, BucketName=bucket)
+        await self.buckets.reopen_abandoned(bucket, found)
+        await asyncio.sleep(0.02)
         return True
 
 

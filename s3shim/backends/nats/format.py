@@ -12,6 +12,7 @@ Source: ADR-20 (JetStream based Object Stores).
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ CHECKSUM_HEADER = "S3shim-Crc64nvme"
 ZERO_TIME = "0001-01-01T00:00:00Z"
 
 _DOT = "_2e"
+_STORE = re.compile(r"[A-Za-z0-9_-]{1,250}", re.ASCII)
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SYSTEM = {
     "cache-control": "Cache-Control",
@@ -42,6 +44,11 @@ _SYSTEM = {
 def store_of(bucket: str) -> str:
     """Return the store's name: a store's has no dots, a bucket's no underscores."""
     return bucket.replace(".", _DOT)
+
+
+def is_store_name(store: str) -> bool:
+    """Whether NATS takes it for a name of a store, of a length that a stream's may have."""
+    return _STORE.fullmatch(store) is not None
 
 
 def bucket_of_stream(stream: str) -> str | None:
@@ -186,9 +193,11 @@ def read_entry(data: bytes, seq: int, time: int) -> Entry:
 class Content:
     """The stored bytes of an object: ``sha256`` is their digest, ``chunk`` the size of chunks but the last.
 
-    ``first`` and ``last`` are the numbers of the first and of the last chunk's message.
+    ``first`` and ``last`` are the numbers of the first and of the last chunk's message, ``incarnation`` says
+    which of the buckets of one name holds them.
     """
 
+    incarnation: str
     nuid: str
     size: int
     chunks: int

@@ -13,10 +13,11 @@ from collections import deque
 from concurrent.futures import Future
 
 from s3shim import checksums
+from s3shim.backends.nats.buckets import AT_REST
 from s3shim.backends.nats.catalog import Uncertain
 from s3shim.backends.nats.chunks import WINDOW, ChunkWriter, split
 from s3shim.backends.nats.failures import FAILURES, answer_of
-from s3shim.backends.nats.format import Content, Entry, new_nuid, write_entry
+from s3shim.backends.nats.format import Content, Entry, new_nuid, tombstone, write_entry
 from s3shim.backends.nats.store import Store
 from s3shim.conditions import Conditions
 from s3shim.errors import Code, S3Error
@@ -94,6 +95,7 @@ class Written:
         try:
             self._windows.popleft().result()
         except FAILURES as failure:
+            self.store.call(_find_same(self))
             raise answer_of(failure, self.bucket) from None
 
     @property
@@ -103,7 +105,7 @@ class Written:
         writer = self.writer
         assert writer is not None or not self.size
         count, first, last = (0, 0, 0) if writer is None else (writer.count, writer.first, writer.last)
-        return Content(self.nuid, self.size, count, sha256, first=first, last=last)
+        return Content(self.incarnation, self.nuid, self.size, count, sha256, first=first, last=last)
 
     @property
     def sums(self) -> dict[str, str]:
@@ -144,9 +146,13 @@ async def finish(written: Written, info: ObjectInfo, parts: list[ObjectPart], co
     store, bucket = written.store, written.bucket
     try:
         written.check_age()
+        began = time.monotonic()
         current = await _store_rest(written, info.key)
-        data = write_entry(bucket, info, written.content, parts)
-        replaced = await store.catalog.replace(bucket, info.key, data, written.nuid, conditions, current)
+        content = written.content
+        data = write_entry(bucket, info, content, parts)
+        replaced = await store.catalog.replace(bucket, info.key, data, content, conditions, current)
+        if time.monotonic() - began > AT_REST:
+            await _check_bucket(written, info.key)
     except Uncertain:
         raise S3Error(Code.ServiceUnavailable) from None
     except BaseException:
@@ -174,7 +180,27 @@ async def _store_rest(written: Written, key: str) -> Entry | None:
             await written.writer.settle(sent)
         return current
     except FAILURES as failure:
+        await _find_same(written)
         raise answer_of(failure, bucket) from None
+
+
+async def _find_same(written: Written) -> None:
+    """Raise NoSuchBucket unless the bucket is the one that the chunks were written to."""
+    found = await written.store.buckets.find(written.bucket)
+    if found.incarnation != written.incarnation:
+        raise S3Error(Code.NoSuchBucket, BucketName=written.bucket)
+
+
+async def _check_bucket(written: Written, key: str) -> None:
+    """Take the object back where the bucket was made anew between the last look at it and the object."""
+    try:
+        await _find_same(written)
+    except S3Error as error:
+        if error.code is Code.NoSuchBucket:
+            entry = await written.store.catalog.entry(written.bucket, key)
+            if entry is not None and entry.nuid == written.nuid and not entry.deleted:
+                await written.store.catalog.rewrite(written.bucket, key, tombstone(entry), entry)
+        raise
 
 
 def release(store: Store, bucket: str, key: str, replaced: Entry | None) -> None:
