@@ -113,3 +113,25 @@ def make_bucket(url: str, bucket: str) -> None:
 def remove_bucket(url: str, bucket: str) -> None:
     """Remove the stream of an Object Store."""
     stranger(url, lambda js: js.delete_stream(stream_of(bucket)))
+
+
+def put(url: str, bucket: str, *names: str) -> None:
+    """Put objects as another client does; the name is the body."""
+
+    async def work(js: JetStreamContext) -> None:
+        store = await js.object_store(store_of(bucket))
+        for name in names:
+            await store.put(name, name.encode())
+
+    stranger(url, work)
+
+
+def delete(url: str, bucket: str, *names: str) -> None:
+    """Delete objects as another client does."""
+
+    async def work(js: JetStreamContext) -> None:
+        store = await js.object_store(store_of(bucket))
+        for name in names:
+            await store.delete(name)
+
+    stranger(url, work)

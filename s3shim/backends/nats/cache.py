@@ -59,7 +59,7 @@ log = logging.getLogger(__name__)
 
 
 class CacheLost(Exception):
-    """The environment was thrown away; another one, which is empty, is there."""
+    """The rows that were looked at belong to nothing any more; there are other ones."""
 
 
 class Opened:
