@@ -2,10 +2,8 @@
 
 import secrets
 import shutil
-from contextlib import suppress
 
 import pytest
-from nats.js.errors import NotFoundError
 
 from s3shim.backends.nats.cache import Cache
 from s3shim.backends.nats.index import Index
@@ -42,8 +40,7 @@ def bucket(nats_server):
     name = f"bucket-{secrets.token_hex(8)}"
     make_bucket(nats_server.url, name)
     yield name
-    with suppress(NotFoundError):
-        remove_bucket(nats_server.url, name)
+    remove_bucket(nats_server.url, name)
 
 
 @pytest.fixture
