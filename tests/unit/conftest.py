@@ -1,11 +1,15 @@
 """One store with a bit of everything for the tests that damage copies of it, and one nats-server."""
 
+import secrets
 import shutil
 
 import pytest
 
+from s3shim.backends.nats.cache import Cache
+from s3shim.backends.nats.index import Index
+from s3shim.backends.nats.mirror import Source
 from tests.unit.damaging import fill
-from tests.unit.nats_server import NatsServer
+from tests.unit.nats_server import Client, NatsServer, make_bucket, remove_bucket
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +32,28 @@ def nats_server(tmp_path_factory):
     server = NatsServer(tmp_path_factory.mktemp("nats"))
     yield server
     server.stop()
+
+
+@pytest.fixture
+def bucket(nats_server):
+    """An empty bucket as another client makes it."""
+    name = f"bucket-{secrets.token_hex(8)}"
+    make_bucket(nats_server.url, name)
+    yield name
+    remove_bucket(nats_server.url, name)
+
+
+@pytest.fixture
+def client(nats_server, tmp_path):
+    """A client of the server."""
+    client = Client(nats_server.url, tmp_path)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def index(client, tmp_path):
+    """An index of its own."""
+    cache = Cache(tmp_path / "index", patience=2.0)
+    yield Index(Source(cache, client.bridge, client.jetstream))
+    cache.close()

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import nats
 from nats.js.api import ObjectStoreConfig
 from nats.js.client import JetStreamContext
+from nats.js.errors import NotFoundError
 
 from s3shim.backends.nats.bridge import Bridge
 from s3shim.backends.nats.connection import Connection
@@ -111,5 +113,37 @@ def make_bucket(url: str, bucket: str) -> None:
 
 
 def remove_bucket(url: str, bucket: str) -> None:
-    """Remove the stream of an Object Store."""
-    stranger(url, lambda js: js.delete_stream(stream_of(bucket)))
+    """Remove the stream of an Object Store, if it is there."""
+    remove_stream(url, stream_of(bucket))
+
+
+def remove_stream(url: str, stream: str) -> None:
+    """Remove a stream, if it is there."""
+
+    async def work(js: JetStreamContext) -> None:
+        with suppress(NotFoundError):
+            await js.delete_stream(stream)
+
+    stranger(url, work)
+
+
+def put(url: str, bucket: str, *names: str) -> None:
+    """Put objects as another client does; the name is the body."""
+
+    async def work(js: JetStreamContext) -> None:
+        store = await js.object_store(store_of(bucket))
+        for name in names:
+            await store.put(name, name.encode())
+
+    stranger(url, work)
+
+
+def delete(url: str, bucket: str, *names: str) -> None:
+    """Delete objects as another client does."""
+
+    async def work(js: JetStreamContext) -> None:
+        store = await js.object_store(store_of(bucket))
+        for name in names:
+            await store.delete(name)
+
+    stranger(url, work)

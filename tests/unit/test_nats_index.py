@@ -1,77 +1,23 @@
 """The key index of the NATS storage, against a nats-server and against clients that know nothing of it."""
 
 import json
-import secrets
 import threading
 from base64 import urlsafe_b64encode
-from contextlib import suppress
 
 import pytest
-from nats.js.errors import NotFoundError
 
 from s3shim.backends.nats import mirror as mirrors
-from s3shim.backends.nats.cache import Cache
 from s3shim.backends.nats.format import meta_subject
-from s3shim.backends.nats.index import Index
-from s3shim.backends.nats.mirror import Source
 from s3shim.errors import Code, S3Error
 from s3shim.model import ListQuery
 from tests.contract.bodies import code_of
-from tests.unit.nats_server import Client, make_bucket, remove_bucket, stranger
+from tests.unit.nats_server import delete, make_bucket, put, remove_bucket, stranger
 
 KEYS = ["b", "a/2", "a/1", "a", "ä", "\U0001f600", "zz", "a.b", "a b", "￿", "\U00010000", "%2F", "a//", "é"]
 
 
-@pytest.fixture
-def bucket(nats_server):
-    """An empty bucket as another client makes it."""
-    name = f"bucket-{secrets.token_hex(8)}"
-    make_bucket(nats_server.url, name)
-    yield name
-    with suppress(NotFoundError):
-        remove_bucket(nats_server.url, name)
-
-
-@pytest.fixture
-def client(nats_server, tmp_path):
-    """A client of the server."""
-    client = Client(nats_server.url, tmp_path)
-    yield client
-    client.close()
-
-
-@pytest.fixture
-def index(client, tmp_path):
-    """An index of its own."""
-    cache = Cache(tmp_path / "index", patience=2.0)
-    yield Index(Source(cache, client.bridge, client.jetstream))
-    cache.close()
-
-
 def keys(index, bucket, **query):
     return [info.key for info in index.list_objects(bucket, ListQuery(**query)).items]
-
-
-def put(server, bucket, *names):
-    """Put objects as another client does; the name is the body."""
-
-    async def work(js):
-        store = await js.object_store(bucket)
-        for name in names:
-            await store.put(name, name.encode())
-
-    stranger(server.url, work)
-
-
-def delete(server, bucket, *names):
-    """Delete objects as another client does."""
-
-    async def work(js):
-        store = await js.object_store(bucket)
-        for name in names:
-            await store.delete(name)
-
-    stranger(server.url, work)
 
 
 def raw(client, subject, data):
@@ -97,7 +43,7 @@ def requests(monkeypatch, index):
 
 
 def test_keys_are_in_byte_order(nats_server, bucket, index):
-    put(nats_server, bucket, *KEYS)
+    put(nats_server.url, bucket, *KEYS)
     page = index.list_objects(bucket, ListQuery())
     assert [info.key for info in page.items] == sorted(KEYS, key=str.encode)
     assert page.next_marker is None
@@ -109,7 +55,7 @@ def test_keys_are_in_byte_order(nats_server, bucket, index):
 
 
 def test_pages_prefixes_and_markers(nats_server, bucket, index):
-    put(nats_server, bucket, *KEYS)
+    put(nats_server.url, bucket, *KEYS)
     found, marker = [], ""
     while marker is not None:
         page = index.list_objects(bucket, ListQuery(marker=marker, max_keys=3))
@@ -134,25 +80,25 @@ def test_an_empty_bucket_and_one_that_is_not_there(bucket, index):
 
 def test_changes_by_others_are_seen_at_once(nats_server, bucket, index):
     assert keys(index, bucket) == []
-    put(nats_server, bucket, "one", "two", "three")
+    put(nats_server.url, bucket, "one", "two", "three")
     assert keys(index, bucket) == ["one", "three", "two"]
-    delete(nats_server, bucket, "two")
+    delete(nats_server.url, bucket, "two")
     assert keys(index, bucket) == ["one", "three"]
-    put(nats_server, bucket, "two", "one")
+    put(nats_server.url, bucket, "two", "one")
     assert keys(index, bucket) == ["one", "three", "two"]
-    delete(nats_server, bucket, "one", "two", "three")
+    delete(nats_server.url, bucket, "one", "two", "three")
     assert keys(index, bucket) == []
     assert not index.keys_alive(bucket)
 
 
 def test_nothing_new_is_one_request_and_one_change_two(nats_server, bucket, client, index, monkeypatch):
-    put(nats_server, bucket, *KEYS)
+    put(nats_server.url, bucket, *KEYS)
     keys(index, bucket)
     seen = requests(monkeypatch, index)
     keys(index, bucket)
     assert seen == ["stream_info"]
     del seen[:]
-    put(nats_server, bucket, "new")
+    put(nats_server.url, bucket, "new")
     assert "new" in keys(index, bucket)
     assert seen == ["stream_info", "batch"]
     del seen[:]
@@ -162,36 +108,36 @@ def test_nothing_new_is_one_request_and_one_change_two(nats_server, bucket, clie
 
 
 def test_a_recreated_bucket_has_none_of_the_old_keys(nats_server, bucket, index):
-    put(nats_server, bucket, "old", "both")
+    put(nats_server.url, bucket, "old", "both")
     assert keys(index, bucket) == ["both", "old"]
     remove_bucket(nats_server.url, bucket)
     assert code_of(index.list_objects, bucket, ListQuery()) is Code.NoSuchBucket
     make_bucket(nats_server.url, bucket)
     assert keys(index, bucket) == []
-    put(nats_server, bucket, "both", "new", "newer", "newest")
+    put(nats_server.url, bucket, "both", "new", "newer", "newest")
     assert keys(index, bucket) == ["both", "new", "newer", "newest"]
 
 
 def test_a_recreated_bucket_that_is_longer_than_the_old_one(nats_server, bucket, index):
-    put(nats_server, bucket, "old")
+    put(nats_server.url, bucket, "old")
     assert keys(index, bucket) == ["old"]
     remove_bucket(nats_server.url, bucket)
     make_bucket(nats_server.url, bucket)
-    put(nats_server, bucket, *KEYS)
+    put(nats_server.url, bucket, *KEYS)
     assert keys(index, bucket) == sorted(KEYS, key=str.encode)
 
 
 def test_a_purged_bucket(nats_server, bucket, index):
-    put(nats_server, bucket, *KEYS)
+    put(nats_server.url, bucket, *KEYS)
     assert len(keys(index, bucket)) == len(KEYS)
     stranger(nats_server.url, lambda js: js.purge_stream(f"OBJ_{bucket}"))
     assert keys(index, bucket) == []
-    put(nats_server, bucket, "after")
+    put(nats_server.url, bucket, "after")
     assert keys(index, bucket) == ["after"]
 
 
 def test_what_was_purged_behind_its_back_is_found_by_counting(nats_server, bucket, index):
-    put(nats_server, bucket, *KEYS)
+    put(nats_server.url, bucket, *KEYS)
     assert len(keys(index, bucket)) == len(KEYS)
     stranger(nats_server.url, lambda js: js.purge_stream(f"OBJ_{bucket}", subject=meta_subject(bucket, "zz")))
     index.mirror(bucket).count()
@@ -199,11 +145,11 @@ def test_what_was_purged_behind_its_back_is_found_by_counting(nats_server, bucke
 
 
 def test_an_idle_index_is_counted_before_it_answers(nats_server, bucket, index, monkeypatch):
-    put(nats_server, bucket, *KEYS)
+    put(nats_server.url, bucket, *KEYS)
     keys(index, bucket)
-    delete(nats_server, bucket, "zz")
+    delete(nats_server.url, bucket, "zz")
     stranger(nats_server.url, lambda js: js.purge_stream(f"OBJ_{bucket}", subject=meta_subject(bucket, "zz")))
-    put(nats_server, bucket, "later")
+    put(nats_server.url, bucket, "later")
     now = mirrors._now()
     monkeypatch.setattr(mirrors, "_now", lambda: now + mirrors.IDLE + 1)
     assert keys(index, bucket) == sorted({*KEYS, "later"} - {"zz"}, key=str.encode)
@@ -215,8 +161,8 @@ def test_an_idle_index_is_counted_before_it_answers(nats_server, bucket, index, 
 def test_tombstones_that_another_host_purged_are_no_reason_to_read_anew(
     nats_server, bucket, index, monkeypatch
 ):
-    put(nats_server, bucket, *KEYS)
-    delete(nats_server, bucket, "zz", "a")
+    put(nats_server.url, bucket, *KEYS)
+    delete(nats_server.url, bucket, "zz", "a")
     keys(index, bucket)
     for key in ("zz", "a"):
         stranger(
@@ -248,10 +194,10 @@ ODD = [
 
 
 def test_what_is_no_object_is_passed_over(nats_server, bucket, client, index, caplog):
-    put(nats_server, bucket, "one")
+    put(nats_server.url, bucket, "one")
     for rest, data in ODD:
         raw(client, f"$O.{bucket}.{rest}", data)
-    put(nats_server, bucket, "two")
+    put(nats_server.url, bucket, "two")
     assert keys(index, bucket) == ["one", "two"]
     state = index.mirror(bucket).count()
     assert state.rows == 2 + len(ODD)
@@ -259,7 +205,7 @@ def test_what_is_no_object_is_passed_over(nats_server, bucket, client, index, ca
 
 
 def test_a_key_whose_message_became_unreadable_is_not_listed(nats_server, bucket, client, index):
-    put(nats_server, bucket, "one", "two")
+    put(nats_server.url, bucket, "one", "two")
     assert keys(index, bucket) == ["one", "two"]
     raw(client, meta_subject(bucket, "one"), b"garbage")
     assert keys(index, bucket) == ["two"]
@@ -278,17 +224,17 @@ def test_without_direct_get(nats_server, bucket, index):
 
     stranger(nats_server.url, forbid)
     index._source.jetstream.timeout = 0.3
-    put(nats_server, bucket, *KEYS)
+    put(nats_server.url, bucket, *KEYS)
     assert keys(index, bucket) == sorted(KEYS, key=str.encode)
-    delete(nats_server, bucket, "a")
+    delete(nats_server.url, bucket, "a")
     assert keys(index, bucket) == sorted(set(KEYS) - {"a"}, key=str.encode)
 
 
 def test_many_batches(nats_server, bucket, client, index, monkeypatch):
     monkeypatch.setattr(mirrors, "_BATCH", 7)
     names = [f"{number:04d}" for number in range(100)]
-    put(nats_server, bucket, *names)
-    put(nats_server, bucket, *names[:20])
+    put(nats_server.url, bucket, *names)
+    put(nats_server.url, bucket, *names[:20])
     assert keys(index, bucket) == names
 
 
@@ -301,7 +247,7 @@ def test_nats_is_gone(bucket, client, index, nats_server):
 
 
 def test_a_key_that_its_reader_did_not_find_is_forgotten(nats_server, bucket, index):
-    put(nats_server, bucket, "one", "two")
+    put(nats_server.url, bucket, "one", "two")
     keys(index, bucket)
     index.forget(bucket, "one", 1)
     assert keys(index, bucket) == ["one", "two"]
@@ -320,12 +266,12 @@ def test_many_threads(nats_server, bucket, index):
         except Exception as error:
             errors.append(error)
 
-    put(nats_server, bucket, *map(str, range(5)))
+    put(nats_server.url, bucket, *map(str, range(5)))
     threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for turn in range(5):
-        put(nats_server, bucket, *map(str, range(5)), f"more{turn}")
+        put(nats_server.url, bucket, *map(str, range(5)), f"more{turn}")
     for thread in threads:
         thread.join()
     assert errors == []

@@ -40,6 +40,7 @@ _READERS = 1024
 _TRIES = 3
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _DAMAGED = (
+    Damaged,
     lmdb.BadChecksumError,
     lmdb.BadDbiError,
     lmdb.CorruptedError,
@@ -59,7 +60,7 @@ log = logging.getLogger(__name__)
 
 
 class CacheLost(Exception):
-    """The environment was thrown away; another one, which is empty, is there."""
+    """The rows that were looked at belong to nothing any more; there are other ones."""
 
 
 class Opened:
@@ -174,7 +175,7 @@ class Cache:
         raise AssertionError
 
     def _failed(self, opened: Opened, error: Exception) -> Exception:
-        if isinstance(error, Damaged | _DAMAGED):
+        if isinstance(error, _DAMAGED):
             log.warning("the key index is thrown away and made anew: %s", error)
             with self._mutex:
                 self._lose(opened.file)
@@ -218,7 +219,9 @@ class Cache:
         opened = Opened(self._keys, self._users / f"{os.getpid()}-{secrets.token_hex(4)}")
         with self._writing(opened):
             opened.prepare()
-        (self._keys / "BOOT").write_text(_boot())
+        boot = self._keys / "BOOT"
+        boot.touch(0o600)
+        boot.write_text(_boot())
         return opened
 
     def _is_sound(self) -> bool:

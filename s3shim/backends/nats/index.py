@@ -90,6 +90,13 @@ class Keys:
         except (AttributeError, OverflowError, TypeError) as error:
             raise ValueError(str(error)) from None
 
+    def salvage(self, message: Stored) -> bytes:
+        """Return the id of the chunks, empty where it cannot be told."""
+        try:
+            return read_entry(message.data, message.seq, message.time).nuid.encode()
+        except (ValueError, AttributeError, TypeError):
+            return b""
+
 
 class Index:
     """The keys of all buckets. Every method catches up first; raises NoSuchBucket and ServiceUnavailable."""
@@ -122,12 +129,14 @@ class Index:
         """Whether there is any object."""
         return self.count(bucket) > 0
 
-    def nuids(self, bucket: str) -> set[str]:
-        """Return the ids of the chunks of all objects, at one instant."""
+    def nuids(self, bucket: str) -> set[str] | None:
+        """Return the ids of the chunks of all objects, at one instant.
+
+        Of those too that S3 does not list; None where there is one of which it cannot be told.
+        """
         with answered(bucket):
-            return self.mirror(bucket).look(
-                lambda rows, state: {_decode(value[_VALUE]).nuid for _, value in rows.live(state)}
-            )
+            found = self.mirror(bucket).look(_nuids)
+        return None if "" in found else found
 
     def forget(self, bucket: str, key: str, seq: int) -> None:
         """Drop a key whose message of this number the stream has no more, as its reader has found."""
@@ -147,6 +156,13 @@ def answered(bucket: str) -> Iterator[None]:
 def _seek(rows: Rows, state: State, start: str) -> Iterator[tuple[str, Callable[[str], ObjectInfo]]]:
     for name, value in rows.live(state, start.encode()):
         yield name.decode(), partial(_info, value)
+
+
+def _nuids(rows: Rows, state: State) -> set[str]:
+    known = {_decode(value[_VALUE]).nuid for _, value in rows.live(state)}
+    # A link has no chunks, and whoever makes it need not give it an id.
+    known.discard("")
+    return known | {nuid.decode() for nuid in rows.odd(state)}
 
 
 def _info(value: bytes, key: str) -> ObjectInfo:

@@ -1,9 +1,9 @@
 """What a stream holds on the subjects of a filter, in order of names, brought up to date by whoever asks.
 
-Nobody subscribes: ``look`` asks the stream's leader how far the stream is, reads what came since, and answers
-from the cache. Messages replace each other, so what is read in several answers is true of no instant until
-somebody has read to the end: State.whole. Any replica may answer a batch, with the beginning of what the leader
-has; the leader says where the end is.
+Nobody subscribes: ``look`` asks the stream's leader how far the stream is, reads what came since, and
+answers from the cache. Messages replace each other, so what is read in several answers is true of no instant
+until somebody has read to the end: State.whole. Any replica may answer a batch, with the beginning of what
+the leader has; the leader says where the end is.
 """
 
 from __future__ import annotations
@@ -60,6 +60,10 @@ class Kind(Protocol):
 
     def value(self, message: Stored) -> bytes | None:
         """Return what is kept of a message, None where it removes its name. Raises ValueError."""
+        ...
+
+    def salvage(self, message: Stored) -> bytes:
+        """Return what is kept of a message that ``name`` or ``value`` refused."""
         ...
 
 
@@ -254,7 +258,7 @@ class Mirror:
             if not self._odd_told:
                 self._odd_told = True
                 log.warning("%s: message %d is none of ours: %s", self.stream, message.seq, error)
-            return Change(message, name, odd=True)
+            return Change(message, name, self.kind.salvage(message), odd=True)
 
     @contextmanager
     def _turn(self, seen: State, least: int) -> Iterator[None]:
@@ -337,8 +341,16 @@ class Mirror:
         if not page:
             return []
         subjects = [self.kind.subject(name) for name, _, _ in page]
-        there = self._call(self.source.jetstream.present(self.stream, subjects))
+        there = self._call(self._present(subjects))
         return [(row[0], row[1]) for row, subject in zip(page, subjects, strict=True) if subject not in there]
+
+    async def _present(self, subjects: list[str]) -> set[str]:
+        jetstream = self.source.jetstream
+        try:
+            return await jetstream.present(self.stream, subjects)
+        except NotSent:
+            # No direct get.
+            return {subject for subject in subjects if await jetstream.last(self.stream, subject) is not None}
 
     def forget(self, name: bytes, seq: int) -> None:
         """Drop the row of a name whose message of this number is no more. Raises ServiceUnavailable."""

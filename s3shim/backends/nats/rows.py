@@ -25,10 +25,10 @@ class Damaged(lmdb.Error):
 class State(msgspec.Struct, array_like=True, frozen=True):
     """How far the rows of a stream are.
 
-    ``created`` is when the stream was, as the server says it, ``id`` begins the keys of its rows. All messages
-    up to ``applied`` have been read; with ``whole`` the rows are what the stream held at one instant. ``live``,
-    ``dead`` and ``odd`` count the rows. ``caught``: when the rows were last whole, in s since the machine's
-    start; see IDLE of ``mirror``.
+    ``created`` is when the stream was, as the server says it, ``id`` begins the keys of its rows. All
+    messages up to ``applied`` have been read; with ``whole`` the rows are what the stream held at an instant.
+    ``live``, ``dead`` and ``odd`` count the rows. ``caught``: when the rows were last whole, in s since the
+    machine's start; see IDLE of ``mirror``.
     """
 
     created: str
@@ -49,7 +49,7 @@ class State(msgspec.Struct, array_like=True, frozen=True):
 class Change(msgspec.Struct, frozen=True):
     """A message as rows: ``name`` None where its subject is none of ours, ``value`` None where it removes.
 
-    ``odd``: it holds nothing that we know.
+    ``odd``: it holds nothing that we know, ``value`` is what was salvaged.
     """
 
     message: Stored
@@ -68,7 +68,7 @@ class Rows:
     state  name of a stream             State
     live   id of its rows, name         what is there: sequence number (8 bytes), value
     dead   id of its rows, name         what was removed: sequence number and time (8 bytes each)
-    odd    id of its rows, digest       the subject of what we do not know: its sequence number
+    odd    id of its rows, digest       the subject of what we do not know: sequence number, what was salvaged
     gone   id of rows                   nothing: these rows belong to no stream any more
     """
 
@@ -146,10 +146,10 @@ class Rows:
                 odd -= txn.delete(unknown, db=tables["odd"])
             if row is not None and dead:
                 dead -= txn.delete(row, db=tables["dead"])
-            if row is not None and change.value is None:
+            if row is not None and (change.odd or change.value is None):
                 live -= txn.delete(row, db=tables["live"])
             if change.odd:
-                odd += self._set("odd", unknown, seq)
+                odd += self._set("odd", unknown, seq + (change.value or b""))
             elif row is not None and change.value is None:
                 dead += self._set("dead", row, DEAD.pack(change.message.seq, change.message.time))
             elif row is not None and change.value is not None:
@@ -167,6 +167,11 @@ class Rows:
         """Yield (name, value) of what is there, the value behind its sequence number, from ``start`` on."""
         # A name has fewer bytes than what LMDB refuses to look for.
         return self.scan("live", state.id, start[:1900])
+
+    def odd(self, state: State) -> Iterator[bytes]:
+        """Yield what was salvaged of the messages that we do not know."""
+        for _, value in self.scan("odd", state.id):
+            yield value[LIVE.size :]
 
     def dead(self, state: State, start: bytes = b"") -> Iterator[tuple[bytes, int, int]]:
         """Yield (name, sequence number, time in ms) of what was removed, from ``start`` on."""
