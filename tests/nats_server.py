@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+
+from nats.aio.client import Client
+
+from s3shim.backends.nats.backend import NatsBackend
+from s3shim.backends.nats.settings import NatsSettings
 
 BINARY = Path(sys.executable).parent / "nats-server"
 
@@ -97,3 +105,26 @@ class NatsServer:
             os.kill(self.process.pid, number)
             self.process.wait(20)
         self.process = None
+
+
+@functools.cache
+def shared_server() -> NatsServer:
+    """Return a server for all tests of this process that need one of their own not."""
+    return NatsServer(Path(tempfile.mkdtemp(prefix="s3shim-nats-"))).start()
+
+
+def nats_backend(path: Path, **settings) -> NatsBackend:
+    """Return a storage over the shared server, which holds nothing; its index is in ``path``."""
+    server = shared_server()
+    asyncio.run(_wipe(server.url))
+    known = {"servers": (server.url,), "index": path / "index", "grace": 1}
+    return NatsBackend(NatsSettings(**known | settings))
+
+
+async def _wipe(url: str) -> None:
+    client = Client()
+    await client.connect(url)
+    manager = client.jetstream()
+    for stream in await manager.streams_info():
+        await manager.delete_stream(stream.config.name)
+    await client.close()

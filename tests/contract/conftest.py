@@ -11,7 +11,9 @@ import pytest
 from s3shim.backends.base import Capability
 from s3shim.backends.local import LocalBackend
 from s3shim.backends.memory import MemoryBackend
+from s3shim.backends.nats.backend import NatsBackend
 from s3shim.model import BucketInfo
+from tests.nats_server import nats_backend, shared_server
 
 INLINE_MAX = 1000
 BLOCK = 4096
@@ -22,6 +24,7 @@ BACKENDS = {
         LocalBackend,
         lambda path: LocalBackend(path / "store", inline_max=INLINE_MAX, block_size=BLOCK),
     ),
+    "nats": (NatsBackend, nats_backend),
 }
 
 
@@ -65,3 +68,11 @@ def make_backend(request, tmp_path_factory):
         return BACKENDS[name][1](tmp_path_factory.mktemp(name))
 
     return make
+
+
+@pytest.fixture(scope="session", autouse=True)
+def servers():
+    """End the servers that were started for the storages."""
+    yield
+    if shared_server.cache_info().currsize:
+        shared_server().kill()

@@ -6,7 +6,8 @@ from base64 import urlsafe_b64encode
 from typing import ClassVar
 
 from s3shim.backends.base import Backend, Capability
-from s3shim.backends.nats import derived, reading, writing
+from s3shim.backends.nats import derived, reading, stored, uploads, writing
+from s3shim.backends.nats.completing import Completing
 from s3shim.backends.nats.failures import FAILURES, answer_of
 from s3shim.backends.nats.format import store_of
 from s3shim.backends.nats.settings import NatsSettings
@@ -25,14 +26,19 @@ from s3shim.model import (
     ObjectRef,
     ObjectStream,
     Page,
+    PartInfo,
+    UploadInfo,
+    UploadQuery,
+    UploadRef,
 )
+from s3shim.multipart import Completion
 from s3shim.ranges import ByteRange
 
 
 class NatsBackend(Backend):
     """Objects in NATS JetStream, for any number of processes on any number of hosts."""
 
-    capabilities: ClassVar[Capability] = Capability.CONDITIONAL_WRITE
+    capabilities: ClassVar[Capability] = Capability.CONDITIONAL_WRITE | Capability.MULTIPART
 
     lengthy: ClassVar[frozenset[str]] = frozenset(
         {"copy_object", "upload_part_copy", "complete_multipart_upload"}
@@ -118,7 +124,7 @@ class NatsBackend(Backend):
 
     def get_object_parts(self, ref: ObjectRef, conditions: Conditions) -> tuple[ObjectInfo, list[ObjectPart]]:
         """See Backend."""
-        return reading.get_object_parts(self.store, ref, conditions)
+        return stored.get_object_parts(self.store, ref, conditions)
 
     def put_object(self, ref: ObjectRef, body: Body, meta: ObjectMeta, conditions: Conditions) -> ObjectInfo:
         """See Backend."""
@@ -166,3 +172,45 @@ class NatsBackend(Backend):
         found = store.call(store.buckets.find(bucket))
         encoded = urlsafe_b64encode(name.encode()).decode()
         return f"doc.{store_of(bucket)}.{found.incarnation}.{encoded}"
+
+    # -- MULTIPART ----------------------------------------------------------------------------
+
+    def create_multipart_upload(self, bucket: str, upload: UploadInfo) -> UploadInfo:
+        """See Backend."""
+        return uploads.create_multipart_upload(self.store, bucket, upload)
+
+    def head_multipart_upload(self, upload: UploadRef) -> UploadInfo:
+        """See Backend."""
+        return uploads.head_multipart_upload(self.store, upload)
+
+    def upload_part(self, upload: UploadRef, part_number: int, body: Body) -> PartInfo:
+        """See Backend."""
+        return uploads.upload_part(self.store, upload, part_number, body)
+
+    def upload_part_copy(
+        self, upload: UploadRef, part_number: int, copy: Copy, byte_range: ByteRange | None
+    ) -> PartInfo:
+        """See Backend."""
+        return uploads.upload_part_copy(self.store, upload, part_number, copy, byte_range)
+
+    def complete_multipart_upload(
+        self, upload: UploadRef, completion: Completion, conditions: Conditions
+    ) -> ObjectInfo:
+        """See Backend."""
+        return Completing(self.store, upload, completion, conditions).run()
+
+    def abort_multipart_upload(self, upload: UploadRef) -> None:
+        """See Backend."""
+        uploads.abort_multipart_upload(self.store, upload)
+
+    def list_parts(self, upload: UploadRef, marker: int, max_parts: int) -> tuple[UploadInfo, list[PartInfo]]:
+        """See Backend."""
+        return uploads.list_parts(self.store, upload, marker, max_parts)
+
+    def list_multipart_uploads(self, bucket: str, query: UploadQuery) -> Page[UploadInfo]:
+        """See Backend."""
+        return uploads.list_multipart_uploads(self.store, bucket, query)
+
+    def expire_multipart_uploads(self, before: int) -> int:
+        """See Backend."""
+        return uploads.expire_multipart_uploads(self.store, before)

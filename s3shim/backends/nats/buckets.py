@@ -47,6 +47,7 @@ class BucketStream:
     """
 
     info: BucketInfo
+    store: str
     incarnation: str
     replicas: int
     direct: bool
@@ -177,6 +178,7 @@ class BucketStreams:
         incarnation = sha256(f"{config['name']}\0{made}".encode()).hexdigest()[:16]
         return BucketStream(
             BucketInfo(bucket, owner, created),
+            store_of(bucket),
             incarnation,
             int(config.get("num_replicas", 1)),
             bool(config.get("allow_direct")),

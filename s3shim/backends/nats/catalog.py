@@ -110,10 +110,10 @@ class Catalog:
                 )
             await asyncio.sleep(random.uniform(0.0, 0.004))
 
-    async def rewrite(self, bucket: str, key: str, data: bytes, entry: Entry) -> bool:
-        """Make ``data``, of the same object, the key's entry; False where ``entry`` is no longer that.
+    async def rewrite(self, bucket: str, key: str, data: bytes, entry: Entry | None) -> bool:
+        """Make ``data`` the key's entry, once; False where ``entry`` is not what it would replace.
 
-        Done again it is done once. Raises S3Error.
+        Raises S3Error; with ServiceUnavailable it cannot be told whether it was done.
         """
         try:
             await self._publish(bucket, key, data, entry)

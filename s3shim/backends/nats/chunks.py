@@ -42,47 +42,27 @@ class ChunkWriter:
 
         Raises JetStreamError, NotSent, NoAnswer; nothing can be added after that.
         """
-        if chunks:
-            await self._settle(*await self.send(chunks))
-
-    async def send(self, chunks: Sequence[bytes]) -> tuple[Window, int]:
-        """Send ``chunks``; what is returned is for ``settle``."""
+        if not chunks:
+            return
         window = Window(self._js, len(chunks))
         try:
             async with self._turn:
                 if self._failure is not None:
                     raise self._failure
                 await window.send(self._subject, chunks)
-        except BaseException as error:
-            window.end()
-            self._fail(error)
-            raise
-        return window, len(chunks)
-
-    async def settle(self, sent: tuple[Window, int] | None) -> None:
-        """Wait until what was sent is acknowledged. Raises as ``publish``."""
-        if sent is not None:
-            await self._settle(*sent)
-
-    async def _settle(self, window: Window, count: int) -> None:
-        try:
             await window.acknowledged()
         except BaseException as error:
             self._fail(error)
             raise
         finally:
             window.end()
-        self.count += count
+        self.count += len(chunks)
         self.first = min(self.first or window.first, window.first)
         self.last = max(self.last, window.last)
 
     def _fail(self, error: BaseException) -> None:
         if self._failure is None:
             self._failure = error if isinstance(error, Exception) else NoAnswer("cancelled")
-
-    async def discard(self) -> None:
-        """Remove what was stored. Raises as ``JetStream.do``."""
-        await self._js.purge(stream_of(self.bucket), self._subject)
 
 
 class Window:

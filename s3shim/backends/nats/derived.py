@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from s3shim import checksums
 from s3shim.backends.nats.format import with_meta, with_tags
 from s3shim.backends.nats.reading import locate, open_object
 from s3shim.backends.nats.store import Store
+from s3shim.backends.nats.stored import StoredBody, read_parts
 from s3shim.backends.nats.writing import Written, finish, release
 from s3shim.conditions import NO_CONDITIONS, Conditions, check_copy, check_write
 from s3shim.copying import Copy
 from s3shim.errors import Code, S3Error
-from s3shim.model import NULL_VERSION, Deleted, Digests, ObjectInfo, ObjectRef, ObjectStream
+from s3shim.model import NULL_VERSION, Deleted, ObjectInfo, ObjectRef
 
 _ATTEMPTS = 100
 
@@ -42,60 +42,25 @@ async def _put_tags(store: Store, ref: ObjectRef, tags: dict[str, str]) -> None:
     raise S3Error(Code.SlowDown)
 
 
-class StreamBody:
-    """An object that is read as a body: what a copy writes is what its reader has verified."""
-
-    def __init__(self, stream: ObjectStream, algorithm: str) -> None:
-        self.length: int | None = stream.length
-        self._chunks = stream.chunks
-        self._pieces = iter(stream.chunks)
-        self._rest = memoryview(b"")
-        self._hashers = {name: checksums.new(name) for name in dict.fromkeys(("md5", algorithm))}
-
-    def also(self, algorithm: str) -> None:
-        """See model.Body."""
-        self._hashers.setdefault(algorithm, checksums.new(algorithm))
-
-    def read(self, size: int) -> bytes:
-        """See model.Body."""
-        if not self._rest:
-            piece = next(self._pieces, b"")
-            for hasher in self._hashers.values():
-                hasher.update(piece)
-            self._rest = memoryview(piece)
-        data, self._rest = bytes(self._rest[:size]), self._rest[size:]
-        return data
-
-    @property
-    def digests(self) -> Digests:
-        """See model.Body."""
-        found = {name: hasher.digest() for name, hasher in self._hashers.items()}
-        md5 = found.pop("md5").hex()
-        return Digests(md5, {name: checksums.encode(digest) for name, digest in found.items()})
-
-    def close(self) -> None:
-        """Let go of the object."""
-        self._chunks.close()
-
-
 def copy_object(store: Store, copy: Copy, target: ObjectRef, conditions: Conditions) -> ObjectInfo:
     """See Backend.copy_object. The bytes are read and written again: an object cannot share another's."""
     if (copy.source.bucket, copy.source.key) == (target.bucket, target.key):
         info = store.call(_copy_to_itself(store, copy, conditions))
         if info is not None:
             return info
-    entry, stream = open_object(store, copy.source, None, NO_CONDITIONS)
-    body = StreamBody(stream, next(iter(stream.info.checksums), "crc64nvme"))
+    place, stream = open_object(store, copy.source, None, NO_CONDITIONS)
     try:
         check_copy(copy.conditions, stream.info)
         written = Written(store, target.bucket)
-        written.take(body)
+        algorithm = next(iter(stream.info.checksums), "crc64nvme")
+        written.take(StoredBody(stream.chunks, stream.length, "md5", algorithm))
     finally:
-        body.close()
+        stream.chunks.close()
+    parts = store.call(read_parts(store, place.bucket, place.entry))
     info = _copied(copy, stream.info, target.key)
-    if not entry.record.get("etag"):
+    if not place.entry.record.get("etag"):
         info.etag, info.checksums = written.digests.md5, written.sums
-    store.call(finish(written, info, entry.parts, conditions))
+    store.call(finish(written, info, parts, conditions))
     return info
 
 

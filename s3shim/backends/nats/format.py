@@ -29,6 +29,9 @@ CHUNK_SIZE = 128 * 1024
 CHECKSUM_HEADER = "S3shim-Crc64nvme"
 ZERO_TIME = "0001-01-01T00:00:00Z"
 
+TABLE = 100
+"""Parts of an object whose table is in its metadata."""
+
 _DOT = "_2e"
 _STORE = re.compile(r"[A-Za-z0-9_-]{1,250}", re.ASCII)
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -155,8 +158,8 @@ class Entry:
 
     @property
     def parts(self) -> list[ObjectPart]:
-        """The parts that it was uploaded in."""
-        return [ObjectPart(number, size, dict(sums)) for number, size, sums in self.record.get("parts", ())]
+        """The parts that it was uploaded in; those of more than TABLE are in messages of their own."""
+        return parts_of(self.record.get("parts", ()))
 
     def info(self, key: str) -> ObjectInfo:
         """Return what S3 knows of the object. Another client's has its digest for an ETag."""
@@ -232,9 +235,20 @@ def write_entry(bucket: str, info: ObjectInfo, content: Content, parts: list[Obj
         record["kind"] = info.checksum_type
     if parts:
         record["count"] = len(parts)
-        record["parts"] = [[part.part_number, part.size, part.checksums] for part in parts]
+        if len(parts) <= TABLE:
+            record["parts"] = table_of(parts)
     put_meta(raw, record, info.meta)
     return _compact(raw)
+
+
+def table_of(parts: list[ObjectPart]) -> list[Any]:
+    """Return parts as JSON holds them."""
+    return [[part.part_number, part.size, part.checksums] for part in parts]
+
+
+def parts_of(table: Any) -> list[ObjectPart]:
+    """Return the parts of a table."""
+    return [ObjectPart(number, size, dict(sums)) for number, size, sums in table]
 
 
 def with_tags(entry: Entry, tags: dict[str, str]) -> bytes:

@@ -16,6 +16,8 @@ PREFIX = "$KV.s3shim."
 
 _EXPECT = "Nats-Expected-Last-Subject-Sequence"
 _OPERATION = "KV-Operation"
+_MARK = 4 * 3600
+"""Seconds for which a deleted key leaves a mark: longer than an index of values may be idle unchecked."""
 
 
 class KeyValue:
@@ -54,8 +56,8 @@ class KeyValue:
         return await self._publish(key, value, headers)
 
     async def delete(self, key: str, expected: int | None = None) -> int:
-        """Mark a key as deleted. Raises as ``put``."""
-        headers = {_OPERATION: "DEL"}
+        """Mark a key as deleted; the mark goes after some hours. Raises as ``put``."""
+        headers = {_OPERATION: "DEL", "Nats-TTL": f"{_MARK}s"}
         if expected is not None:
             headers[_EXPECT] = str(expected)
         return await self._publish(key, b"", headers)

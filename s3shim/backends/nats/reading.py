@@ -20,7 +20,7 @@ from s3shim.backends.nats.jetstream import Stored
 from s3shim.backends.nats.store import Store
 from s3shim.conditions import Conditions, check_read, range_applies
 from s3shim.errors import Code, S3Error
-from s3shim.model import NULL_VERSION, ObjectInfo, ObjectPart, ObjectRef, ObjectStream, ReadyChunks
+from s3shim.model import NULL_VERSION, ObjectInfo, ObjectRef, ObjectStream, ReadyChunks
 from s3shim.ranges import ByteRange
 
 _LINKS = 8
@@ -66,20 +66,10 @@ def head_object(store: Store, ref: ObjectRef, conditions: Conditions) -> ObjectI
     return info
 
 
-def get_object_parts(
-    store: Store, ref: ObjectRef, conditions: Conditions
-) -> tuple[ObjectInfo, list[ObjectPart]]:
-    """See Backend.get_object_parts."""
-    entry = store.call(locate(store, ref)).entry
-    info = entry.info(ref.key)
-    check_read(conditions, info)
-    return info, entry.parts
-
-
 def open_object(
     store: Store, ref: ObjectRef, byte_range: ByteRange | None, conditions: Conditions
-) -> tuple[Entry, ObjectStream]:
-    """Return the object's entry, and its bytes as Backend.get_object does.
+) -> tuple[Place, ObjectStream]:
+    """Return where the object is, and its bytes as Backend.get_object does.
 
     An object that is replaced before its first chunk is read is read anew.
     """
@@ -88,7 +78,7 @@ def open_object(
         place, first, info, start, length = store.call(_begin(store, ref, byte_range, conditions))
         entry = place.entry
         if not length:
-            return entry, ObjectStream(info, start, length, ReadyChunks(b""))
+            return place, ObjectStream(info, start, length, ReadyChunks(b""))
         reader = ObjectChunks(store, place, start, length)
         try:
             data = reader.open(first)
@@ -103,8 +93,8 @@ def open_object(
             raise
         if data is not None:
             reader.close()
-            return entry, ObjectStream(info, start, length, ReadyChunks(data))
-        return entry, ObjectStream(info, start, length, reader)
+            return place, ObjectStream(info, start, length, ReadyChunks(data))
+        return place, ObjectStream(info, start, length, reader)
     raise S3Error(Code.ServiceUnavailable)
 
 
@@ -129,6 +119,25 @@ async def _begin(
         store.reclaim.end_reading(place.bucket, entry.nuid)
         raise
     return place, first, info, start, length
+
+
+def read_content(store: Store, bucket: str, entry: Entry) -> Iterator[bytes]:
+    """Yield all bytes of an entry's chunks. Raises InternalError, ServiceUnavailable."""
+    if not entry.size:
+        return
+    place = Place(bucket, "", entry)
+    store.reclaim.begin_reading(bucket, entry.nuid)
+    reader = ObjectChunks(store, place, 0, entry.size)
+    try:
+        data = reader.open(store.call(_seek(store, place, 0, entry.size)))
+        if data is None:
+            yield from reader
+        else:
+            yield data
+    except Damaged as damage:
+        raise S3Error(Code.InternalError, f"A stored part is damaged: {damage}") from None
+    finally:
+        reader.close()
 
 
 async def _seek(store: Store, place: Place, start: int, length: int) -> list[Stored]:

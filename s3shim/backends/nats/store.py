@@ -12,12 +12,14 @@ from s3shim.backends.nats.buckets import BucketStreams
 from s3shim.backends.nats.cache import Cache
 from s3shim.backends.nats.catalog import Catalog
 from s3shim.backends.nats.connection import Connection
+from s3shim.backends.nats.failures import FAILURES, answer_of
 from s3shim.backends.nats.index import Index
 from s3shim.backends.nats.jetstream import JetStream
 from s3shim.backends.nats.kv import KeyValue
 from s3shim.backends.nats.mirror import Source
 from s3shim.backends.nats.reclaim import Reclaim
 from s3shim.backends.nats.settings import NatsSettings
+from s3shim.backends.nats.values import Value, Values
 from s3shim.errors import Code, S3Error
 
 T = TypeVar("T")
@@ -40,7 +42,9 @@ class Store:
         self.catalog = Catalog(self.js, self.buckets)
         self.reclaim = Reclaim(self.js, self.catalog, self.kv, settings.grace)
         self.cache = Cache(settings.index)
-        self.index = Index(Source(self.cache, self.bridge, self.js))
+        source = Source(self.cache, self.bridge, self.js)
+        self.index = Index(source)
+        self.values = Values(source)
         self._windows = threading.BoundedSemaphore(_WINDOWS)
         self._work: asyncio.Task[None] | None = None
 
@@ -80,6 +84,13 @@ class Store:
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Return what ``work`` returns, done in the loop."""
         return self.bridge.call(work)
+
+    def scan(self, prefix: str, bucket: str, start: str = "") -> list[Value]:
+        """Return values of the key-value bucket in order, as they are now. Raises ServiceUnavailable."""
+        try:
+            return self.values.scan(prefix, start)
+        except FAILURES as failure:
+            raise answer_of(failure, bucket) from None
 
     def take_window(self) -> None:
         """Wait for room for one more window of bytes under way. Raises SlowDown."""

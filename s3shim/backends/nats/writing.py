@@ -19,6 +19,7 @@ from s3shim.backends.nats.chunks import WINDOW, ChunkWriter, split
 from s3shim.backends.nats.failures import FAILURES, answer_of
 from s3shim.backends.nats.format import Content, Entry, new_nuid, tombstone, write_entry
 from s3shim.backends.nats.store import Store
+from s3shim.backends.nats.stored import write_parts
 from s3shim.conditions import Conditions
 from s3shim.errors import Code, S3Error
 from s3shim.model import Body, Digests, ObjectInfo, ObjectMeta, ObjectPart, ObjectRef
@@ -117,8 +118,14 @@ class Written:
         for future in self._windows:
             future.cancel()
         if self.writer is not None:
-            with contextlib.suppress(S3Error, *FAILURES):
-                self.store.call(self.writer.discard())
+            with contextlib.suppress(S3Error):
+                self.store.call(self.remove())
+
+    async def remove(self) -> None:
+        """Remove what was stored, as far as that can be done now; for the loop."""
+        if self.writer is not None:
+            with contextlib.suppress(*FAILURES):
+                await self.store.reclaim.remove(self.bucket, self.nuid)
 
 
 async def _writer(store: Store, bucket: str, nuid: str) -> ChunkWriter:
@@ -147,8 +154,9 @@ async def finish(written: Written, info: ObjectInfo, parts: list[ObjectPart], co
     try:
         written.check_age()
         began = time.monotonic()
-        current = await _store_rest(written, info.key)
+        current, _ = await asyncio.gather(store.catalog.entry(bucket, info.key), store_rest(written))
         content = written.content
+        await write_parts(store, bucket, written.nuid, parts)
         data = write_entry(bucket, info, content, parts)
         replaced = await store.catalog.replace(bucket, info.key, data, content, conditions, current)
         if time.monotonic() - began > AT_REST:
@@ -156,29 +164,24 @@ async def finish(written: Written, info: ObjectInfo, parts: list[ObjectPart], co
     except Uncertain:
         raise S3Error(Code.ServiceUnavailable) from None
     except BaseException:
-        if written.writer is not None:
-            with contextlib.suppress(*FAILURES):
-                await written.writer.discard()
+        await written.remove()
         raise
     release(store, bucket, info.key, replaced)
 
 
-async def _store_rest(written: Written, key: str) -> Entry | None:
-    """Store the rest; return the present entry of the key, asked for while the chunks are on their way."""
+async def store_rest(written: Written) -> None:
+    """Store the last window, which is not under way yet. Raises S3Error.
+
+    The chunks are of no use to a bucket that was made anew under the name meanwhile: NoSuchBucket then.
+    """
     store, bucket = written.store, written.bucket
-    sent = None
     try:
-        if written.rest:
-            if written.writer is None:
-                written.writer = ChunkWriter(store.js, bucket, written.nuid)
-            sent = await written.writer.send(written.rest)
-        # The chunks are of no use to a bucket that was made anew under the name meanwhile.
-        found, current = await asyncio.gather(store.buckets.find(bucket), store.catalog.entry(bucket, key))
-        if found.incarnation != written.incarnation:
-            raise S3Error(Code.NoSuchBucket, BucketName=bucket)
+        if written.rest and written.writer is None:
+            written.writer = ChunkWriter(store.js, bucket, written.nuid)
         if written.writer is not None:
-            await written.writer.settle(sent)
-        return current
+            await asyncio.gather(_find_same(written), written.writer.publish(written.rest))
+        else:
+            await _find_same(written)
     except FAILURES as failure:
         await _find_same(written)
         raise answer_of(failure, bucket) from None
