@@ -60,6 +60,7 @@ def load(
         **made,
         nats=storages.nats(values) if backend == NATS else None,
         upstream=storages.upstream(values) if backend == S3 else None,
+        secret_arguments=tuple(text for name, (_, text) in line.given.items() if _BY_NAME[name].secret),
     )
 
 

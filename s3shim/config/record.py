@@ -24,6 +24,7 @@ class Config:
 
     ``nats`` and ``upstream`` are there where ``backend`` is nats or s3. With ``embedded_nats``, the directory
     of a NATS server of ours, ``nats`` says nothing of servers and logins: see ``embedded``.
+    ``secret_arguments`` are the values of flags that are secrets, or may hold one.
     """
 
     backend: str
@@ -66,3 +67,4 @@ class Config:
     embedded_nats: Path | None = None
     nats: NatsSettings | None = None
     upstream: UpstreamSettings | None = None
+    secret_arguments: tuple[str, ...] = field(default=(), repr=False)
