@@ -31,7 +31,7 @@ print(json.dumps(sys.argv[1:]))
     [
         ([], ["--a", "Geheimnis"], ["--a", "Geheimnis"]),
         (["Geheim"], ["-a", "Geheim", "-b=Geheim", "Geheimer"], ["-a", "xxxxxx", "-b=xxxxxx", "Geheimer"]),
-        (["a=b", "\u00e9"], ["--a=a=b", "a=b", "-\u00e9", "\u00e9", ""], ["--a=xxx", "xxx", "-\u00e9", "xx", ""]),
+        (["a=b", "\u00e9"], ["-a=a=b", "a=b", "-\u00e9", "\u00e9"], ["-a=xxx", "xxx", "-\u00e9", "xx"]),
         (["p"], ["p", "--listen", ":1"], ["x", "--listen", ":1"]),
     ],
 )  # fmt: skip
