@@ -62,6 +62,7 @@ class Config:
     server_header: str
     frame_options: str | None
     referrer_policy: str | None
+    open_access: bool
     access_key: str | None
     secret_key: str | None = field(repr=False)
     embedded_nats: Path | None = None
