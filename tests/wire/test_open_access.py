@@ -68,27 +68,23 @@ def test_what_is_wrong_with_a_body_is_found(client, bucket, payload):
     if payload.endswith("TRAILER"):
         body.trailers = [("x-amz-checksum-crc32", crc32(b"other"))]
         assert client.send(framed(client, f"/{bucket}/k", body)).code == "BadDigest"
-    draft = framed(client, f"/{bucket}/k", Framed(payload, cut(DATA, 8192)))
+    draft = framed(client, f"/{bucket}/k", body)
     if payload != UNSIGNED_TRAILER:
-        draft.body = draft.body.replace(b";chunk-signature=", b";chunk-signatur=", 1)
-        assert client.send(draft).code in ("IncompleteBody", "InvalidRequest")
-    assert (
-        client.request("PUT", f"/{bucket}/k", body=DATA, payload="0" * 64).code == "XAmzContentSHA256Mismatch"
-    )
-    assert client.request("PUT", f"/{bucket}/k", body=DATA, payload="nonsense").code == "InvalidArgument"
-    unsigned = {"x-amz-content-sha256": "0" * 64}
-    answer = client.request("PUT", f"/{bucket}/k", unsigned, DATA, sign=False)
-    assert answer.code == "XAmzContentSHA256Mismatch"
+        draft.body = draft.body.replace(b";chunk-signature=", b";chunk-signaturE=", 1)
+        assert client.send(draft).code == "IncompleteBody"
+    for stated, code in (("0" * 64, "XAmzContentSHA256Mismatch"), ("nonsense", "InvalidArgument")):
+        assert client.request("PUT", f"/{bucket}/k", body=DATA, payload=stated).code == code
+        unsigned = {"x-amz-content-sha256": stated}
+        assert client.request("PUT", f"/{bucket}/k", unsigned, DATA, sign=False).code == code
     assert stored(client, bucket) == "NoSuchKey"
 
 
 def test_forms(client, bucket):
     assert post(client, f"/{bucket}", form_body({"key": "unsigned"}, DATA)).status == 204
     assert upload(client, bucket, {"key": "signed"}, file=DATA).status == 204
-    refused = [{"key": "beyond-its-policy"}, {"key": "late"}]
-    assert upload(client, bucket, refused[0], [{"key": "another"}], file=DATA).status == 204
-    assert upload(client, bucket, refused[1], expires=-600, file=DATA).status == 204
-    for key in ("unsigned", "signed", "beyond-its-policy", "late"):
+    assert upload(client, bucket, {"key": "not-of-its-policy"}, [{"key": "a"}], file=DATA).status == 204
+    assert upload(client, bucket, {"key": "late"}, expires=-600, file=DATA).status == 204
+    for key in ("unsigned", "signed", "not-of-its-policy", "late"):
         assert stored(client, bucket, key) == DATA
 
 
