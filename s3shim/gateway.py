@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from s3shim.auth.authenticate import Authenticator
 from s3shim.auth.authorize import authorize
 from s3shim.backends.base import Backend
 from s3shim.errors import Code, S3Error, error_of
+from s3shim.model import Identity
 from s3shim.routes import UNKNOWN, Operation, Router
 from s3shim.wire.outgoing import Answer
 from s3shim.wire.request import Environ, S3Request, Service
@@ -29,10 +29,14 @@ _FRAMING_CODES = {
 
 
 class Gateway:
-    """S3 over one backend, as a WSGI application."""
+    """S3 over one backend, as a WSGI application. ``authenticate`` says who asks, or raises S3Error."""
 
     def __init__(
-        self, backend: Backend, router: Router, authenticate: Authenticator, service: Service
+        self,
+        backend: Backend,
+        router: Router,
+        authenticate: Callable[[S3Request], Identity],
+        service: Service,
     ) -> None:
         self.backend = backend
         self.resolve = router.resolve

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from s3shim.auth import credentials
-from s3shim.auth.authenticate import Authenticator
+from s3shim.auth.authenticate import Authenticator, OpenAccess
 from s3shim.backends import open_backend
 from s3shim.backends.base import Backend
 from s3shim.config import Config, load
@@ -43,7 +43,11 @@ def create_app(config: Config, backend: Backend | None = None) -> Gateway:
         service.any_region = True
     else:
         service.region = config.region
-    gateway = Gateway(backend, Router(backend.capabilities), Authenticator(known, config.region), service)
+    authenticate: Authenticator | OpenAccess = Authenticator(known, config.region)
+    if config.open_access:
+        far = config.nats or config.upstream
+        authenticate = OpenAccess(far.account if far is not None else credentials.DEFAULT_ACCOUNT)
+    gateway = Gateway(backend, Router(backend.capabilities), authenticate, service)
     gateway.extra_headers.append(("Server", config.server_header))
     if config.frame_options:
         gateway.extra_headers.append(("X-Frame-Options", config.frame_options))

@@ -169,12 +169,8 @@ class Authenticator:
             log_mismatch(request.id, claim, text, canonical)
             raise sigv4.mismatch(claim, text, canonical)
 
-        if digest is not None:
-            request.body.expect_sha256(digest)
-        elif stated in _FRAMINGS:
-            _unframe(request, stated, sigv4.ChunkChain(key, claim))
-        elif _TRAILER in sent:
-            raise S3Error(Code.InvalidRequest, f"{_TRAILER} needs a payload in chunks with trailers.")
+        chain = sigv4.ChunkChain(key, claim) if stated in _FRAMINGS else None
+        _take_payload(request, stated, digest, chain)
         return credential.identity
 
     def _check_region(self, claim: Claim, code: Code) -> None:
@@ -219,6 +215,26 @@ class Authenticator:
             )
 
 
+class OpenAccess:
+    """Takes everybody for ``account``, whoever has signed and however; see Authenticator.
+
+    A body is verified against what is stated of it all the same, but for the signatures of its chunks. Of a
+    form the policy is not looked at.
+    """
+
+    def __init__(self, account: str) -> None:
+        self._identity = Identity(account, "", account)
+
+    def __call__(self, request: S3Request) -> Identity:
+        """Return who everybody is. Raises what Authenticator does for a body that cannot be read."""
+        if is_form_upload(request) and "authorization" not in request.sent:
+            request.form = read_form(request)
+        else:
+            stated = request.sent.get(_PAYLOAD) or _item(request, _PAYLOAD) or sigv4.UNSIGNED_PAYLOAD
+            _take_payload(request, stated, _payload_digest(stated), None)
+        return self._identity
+
+
 def _item(request: S3Request, name: str) -> str | None:
     """Return the query item ``name``, in whatever case it is spelled."""
     return next((value for spelled, value in request.query.items if spelled.lower() == name), None)
@@ -240,7 +256,22 @@ def _payload_digest(payload: str) -> bytes | None:
     return bytes.fromhex(payload)
 
 
-def _unframe(request: S3Request, payload: str, chain: sigv4.ChunkChain) -> None:
+def _take_payload(
+    request: S3Request, stated: str, digest: bytes | None, chain: sigv4.ChunkChain | None
+) -> None:
+    """Let the body be read as ``stated``, and verified by ``digest`` and ``chain`` where there are any.
+
+    Raises MissingContentLength, InvalidRequest.
+    """
+    if digest is not None:
+        request.body.expect_sha256(digest)
+    elif stated in _FRAMINGS:
+        _unframe(request, stated, chain)
+    elif _TRAILER in request.sent:
+        raise S3Error(Code.InvalidRequest, f"{_TRAILER} needs a payload in chunks with trailers.")
+
+
+def _unframe(request: S3Request, payload: str, chain: sigv4.ChunkChain | None) -> None:
     """Let the body be read out of its chunks. Raises MissingContentLength, InvalidRequest."""
     signed, trailing = _FRAMINGS[payload]
     length = request.sent.get(_DECODED_LENGTH) or ""
@@ -248,7 +279,7 @@ def _unframe(request: S3Request, payload: str, chain: sigv4.ChunkChain) -> None:
         raise S3Error(Code.MissingContentLength, f"You must provide {_DECODED_LENGTH}, a number of bytes.")
     if trailing != (_TRAILER in request.sent):
         raise S3Error(Code.InvalidRequest, f"{_TRAILER} does not fit {_PAYLOAD}.", Header=_TRAILER)
-    request.body.unframe(int(length), chain if signed else None, trailing=trailing)
+    request.body.unframe(int(length), chain if signed else None, trailing=trailing, signed=signed)
 
 
 def _iso(seconds: float) -> str:

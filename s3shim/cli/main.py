@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from s3shim import __version__
 from s3shim.cli.doctor import doctor
 from s3shim.cli.fsck import fsck
+from s3shim.cli.hiding import hide
 from s3shim.cli.serve import Server, fail
 from s3shim.cli.start import REFUSED
 from s3shim.config import ConfigError, load
@@ -45,5 +46,6 @@ def serve(arguments: Sequence[str]) -> int:
         config = load(arguments)
     except ConfigError as error:
         fail(error)
+    hide(config.secret_arguments)
     Server(config).run()
     return 0

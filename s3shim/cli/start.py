@@ -150,5 +150,10 @@ def _check_exposure(config: Config, listener: socket.socket) -> None:
                 "--behind-proxy",
                 config.listen,
             )
+    if config.open_access:
+        log.warning(
+            "whoever reaches %s may read, change and delete everything, without keys: --open-access",
+            config.listen,
+        )
     if os.geteuid() == 0 and not config.allow_root:
         log.warning("running as root: use an account of its own, or give --allow-root")

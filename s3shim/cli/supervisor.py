@@ -108,8 +108,11 @@ class Supervisor:
             os._exit(1)
 
     def _become_watcher(self) -> None:
-        """Let go of what is the server's: its terminal, its handlers, its sockets."""
+        """Let go of what is the server's: its terminal, its handlers, its standard output, its sockets."""
         os.setsid()
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, 0)
+        os.dup2(nowhere, 1)
         for number in _OF_THE_SERVER:
             # Handlers, and not SIG_IGN, which the program would inherit.
             signal.signal(number, _nothing)

@@ -14,7 +14,9 @@ _URL = re.compile(rf"(?P<scheme>https?)://{_HOST}", re.ASCII)
 _BUCKET = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 _SUBJECT = re.compile(r"[!#-)+-=?-~]{1,256}", re.ASCII)  # neither blank nor the wildcards * and >
+_BAD_IN_PREFIX = re.compile(r"\A/|//|\A\s|\s\Z|\0")
 
+_MAX_PREFIX = 512
 NATS_PORT = 4222
 
 
@@ -101,8 +103,11 @@ def bucket(text: str) -> str:
 
 def key_prefix(text: str) -> str:
     """Return what keys begin with."""
-    if not 0 < len(text.encode()) <= 512 or "\0" in text or text.startswith("/"):
-        raise ValueError("what keys begin with: 1 to 512 bytes without NUL and without a slash in front")
+    if not 0 < len(text.encode()) <= _MAX_PREFIX or _BAD_IN_PREFIX.search(text):
+        raise ValueError(
+            f"what keys begin with: 1 to {_MAX_PREFIX} bytes without NUL, without a slash in front, two in a "
+            "row, or blanks around"
+        )
     return text
 
 

@@ -88,6 +88,7 @@ def _next(arguments: Iterator[str], flag: str) -> str:
 def _parser(prog: str) -> argparse.ArgumentParser:
     made = _Parser(
         prog=prog,
+        usage="%(prog)s [flags]",
         allow_abbrev=False,
         description="Serve S3 from a directory of this machine, from NATS JetStream, or from another S3.",
         epilog=nats_s3.HELP,

@@ -53,6 +53,8 @@ def load(
     external = values["external_url"]
     if external is not None and bucket_of(external.host, values["domains"]):
         raise ConfigError(f"{PREFIX}EXTERNAL_URL is the URL of a bucket below one of {PREFIX}DOMAINS")
+    if values["open_access"] and (values["credentials"] is not None or values["access_key"] is not None):
+        raise ConfigError("--open-access lets everybody in: it does not go with credentials or an access key")
     if values["credentials"] is None:
         values["credentials"] = values["data"] / "credentials.json"
     made = {field.name: values[field.name] for field in fields(Config) if field.name in values}
@@ -60,6 +62,7 @@ def load(
         **made,
         nats=storages.nats(values) if backend == NATS else None,
         upstream=storages.upstream(values) if backend == S3 else None,
+        secret_arguments=tuple(text for name, (_, text) in line.given.items() if _BY_NAME[name].secret),
     )
 
 
@@ -138,12 +141,12 @@ def _take_login_for_keys(values: dict[str, Any], line: CommandLine) -> None:
 
     Raises ConfigError where it has neither, as nats-s3 does; an older one then let everybody in.
     """
-    if values["credentials"] is not None or values["access_key"] is not None:
+    if values["open_access"] or values["credentials"] is not None or values["access_key"] is not None:
         return
     if "nats_user" not in line.given or "nats_password" not in line.given:
         raise ConfigError(
             f"{line.nats_s3} is a flag of nats-s3, and nothing says who may sign: give --s3.credentials, or "
-            "--natsUser and --natsPassword; a gateway that is open to everybody is not offered"
+            "--natsUser and --natsPassword; --open-access lets everybody in"
         )
     for name, login in (("access_key", "nats_user"), ("secret_key", "nats_password")):
         source, text = line.given[login]

@@ -24,6 +24,7 @@ class Config:
 
     ``nats`` and ``upstream`` are there where ``backend`` is nats or s3. With ``embedded_nats``, the directory
     of a NATS server of ours, ``nats`` says nothing of servers and logins: see ``embedded``.
+    ``secret_arguments`` are the values of flags that are secrets, or may hold one.
     """
 
     backend: str
@@ -61,8 +62,10 @@ class Config:
     server_header: str
     frame_options: str | None
     referrer_policy: str | None
+    open_access: bool
     access_key: str | None
     secret_key: str | None = field(repr=False)
     embedded_nats: Path | None = None
     nats: NatsSettings | None = None
     upstream: UpstreamSettings | None = None
+    secret_arguments: tuple[str, ...] = field(default=(), repr=False)

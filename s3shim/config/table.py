@@ -140,6 +140,12 @@ _COMMON = (
         "tls_key", parsers.path, None, "PEM file of the certificate's key; both are read again at SIGHUP"
     ),
     Setting("allow_root", parsers.switch, "false", "run as root without a warning"),
+    Setting(
+        "open_access",
+        parsers.switch,
+        "false",
+        "let everybody read, change and delete everything, without keys: for a network of its own",
+    ),
     Setting("server_header", parsers.header, "s3shim", "Server on every answer"),
     Setting("frame_options", parsers.choice("DENY", "SAMEORIGIN"), None, "X-Frame-Options on every answer"),
     Setting("referrer_policy", parsers.choice(*_REFERRER_POLICIES), None, "Referrer-Policy on every answer"),

@@ -107,7 +107,9 @@ class RequestBody:
         """The algorithm of the checksum that the client sends, or None."""
         return self._checksum[0] if self._checksum else self._trailer
 
-    def unframe(self, length: int, signer: ChunkSigner | None, *, trailing: bool) -> None:
+    def unframe(
+        self, length: int, signer: ChunkSigner | None, *, trailing: bool, signed: bool = False
+    ) -> None:
         """Take the body for aws-chunked framing of ``length`` bytes; see ChunkedInput.
 
         From here on ``length`` and ``received`` count the bytes within the frame.
@@ -115,7 +117,7 @@ class RequestBody:
         if self.length is None and not self.chunked:
             raise S3Error(Code.MissingContentLength)
         source = _Bounded(self._take, self.length)
-        self._frame = ChunkedInput(source, length, signer, trailing=trailing)
+        self._frame = ChunkedInput(source, length, signer, trailing=trailing, signed=signed)
         self._take = self._frame.read
         self.length, self.chunked = length, False
 

@@ -51,14 +51,24 @@ class ChunkSigner(Protocol):
 class ChunkedInput:
     """The bytes of ``length`` in all that ``source`` frames.
 
-    ``signer`` is None where chunks are not signed. ``trailing`` tells whether trailers end the body;
+    ``signer`` is None where chunks are not signed, and where they are ``signed`` by nobody knows whom: then
+    signatures must be there and are not verified. ``trailing`` tells whether trailers end the body;
     ``trailers`` holds them by lower-case name once ``read`` has returned b"".
     """
 
-    def __init__(self, source: Source, length: int, signer: ChunkSigner | None, *, trailing: bool) -> None:
+    def __init__(
+        self,
+        source: Source,
+        length: int,
+        signer: ChunkSigner | None,
+        *,
+        trailing: bool,
+        signed: bool = False,
+    ) -> None:
         self._source = source
         self._left = length  # of the whole
         self._signer = signer
+        self._signed = signed or signer is not None
         self._trailing = trailing
         self._buffer = b""
         self._chunk = 0  # what is left of this chunk
@@ -94,9 +104,9 @@ class ChunkedInput:
     def _begin(self) -> None:
         line = self._line()
         size, semicolon, extension = line.partition(b";")
-        if not _SIZE.fullmatch(size) or (semicolon and self._signer is None):
+        if not _SIZE.fullmatch(size) or (semicolon and not self._signed):
             raise _broken()
-        if self._signer is not None:
+        if self._signed:
             signature = _SIGNATURE.fullmatch(extension)
             if signature is None:
                 raise _broken()
@@ -141,17 +151,19 @@ class ChunkedInput:
             if trailer is None or signature is not None:
                 raise S3Error(Code.MalformedTrailerError)
             name, value = trailer[1].decode().lower(), trailer[2].decode()
-            if name == _TRAILER_SIGNATURE and self._signer is not None:
+            if name == _TRAILER_SIGNATURE and self._signed:
                 signature = value
                 continue
             if name in self.trailers:
                 raise S3Error(Code.MalformedTrailerError)
             self.trailers[name] = value
             canonical.update(f"{name}:{value}\n".encode())
-        if self._signer is None:
+        if not self._signed:
             return
         if signature is None:
             raise S3Error(Code.MalformedTrailerError)
+        if self._signer is None:
+            return
         if not compare_digest(self._signer.trailer(canonical.hexdigest()).encode(), signature.encode()):
             raise S3Error(Code.SignatureDoesNotMatch)
 

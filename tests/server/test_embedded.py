@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.process import ROOT, Server, environment, refused
+from tests.server.process import GUNICORN, ROOT, Server, environment, refused
 
 MODULE = ["-m", "tests.server.beside"]
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -299,6 +299,28 @@ def test_a_directory_that_others_can_write_is_refused(tmp_path: Path) -> None:
     assert code == 78
     assert re.fullmatch(r"s3shim: .*own nats.*written by others.*\n", stderr)
     assert not (tmp_path / "own nats" / "nats-server.conf").exists()
+
+
+def test_it_ends_where_no_worker_can_start(tmp_path: Path) -> None:
+    settings = {
+        "S3SHIM_BACKEND": "nats",
+        "S3SHIM_EMBEDDED_NATS": str(tmp_path / "own nats"),
+        "S3SHIM_DATA": str(tmp_path / "data"),
+        "S3SHIM_LISTEN": "127.0.0.1:0",
+    }
+    done = subprocess.run(
+        [sys.executable, *GUNICORN[:-1], "s3shim.wsgi:missing"],
+        cwd=ROOT,
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "App failed to load" in done.stderr
+    assert "Server Exiting" in (tmp_path / "own nats" / "nats-server.log").read_text()
+    assert processes_with(str(tmp_path / "own nats" / "nats-server.conf")) == []
 
 
 def test_where_the_start_is_refused_later_it_does_not_run(tmp_path: Path) -> None:

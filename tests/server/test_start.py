@@ -208,6 +208,17 @@ def test_plain_http_beyond_this_machine_is_warned_of(tmp_path: Path) -> None:
     assert "plain HTTP" not in behind.stderr
 
 
+def test_open_access_is_warned_of(tmp_path: Path) -> None:
+    server = serve(tmp_path, "--open-access")
+    assert server.ask(b"PUT /a-bucket HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").status == 200
+    assert server.stop() == 0
+    assert re.search(r"level=warning .*without keys: --open-access", server.stderr)
+    closed = serve(tmp_path)
+    assert closed.ask(b"GET /a-bucket HTTP/1.1\r\nHost: x\r\n\r\n").status == 403
+    assert closed.stop() == 0
+    assert "open-access" not in closed.stderr
+
+
 def test_credentials_that_others_can_read_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     path.write_text('{"credentials": [{"accessKey": "one", "secretKey": "Zufall-4711"}]}')

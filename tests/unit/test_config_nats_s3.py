@@ -102,8 +102,20 @@ def test_a_login_that_cannot_be_a_key_pair_is_refused(user: str, password: str, 
 def test_an_open_gateway_is_refused(arguments: list[str]) -> None:
     assert refusal(arguments) == (
         f"{arguments[0]} is a flag of nats-s3, and nothing says who may sign: give --s3.credentials, or "
-        "--natsUser and --natsPassword; a gateway that is open to everybody is not offered"
+        "--natsUser and --natsPassword; --open-access lets everybody in"
     )
+
+
+def test_an_open_gateway_has_to_be_asked_for() -> None:
+    flags = ["--natsServers", "a", "--natsUser", "", "--natsPassword", "", "--open-access"]
+    made = nats_s3(*flags)
+    assert (made.open_access, made.access_key, made.nats.user) == (True, None, None)
+    login = nats_s3("--natsUser", "u", "--natsPassword", "p", "--open-access")
+    assert (login.access_key, login.nats.user) == (None, "u")
+    said = "--open-access lets everybody in: it does not go with credentials or an access key"
+    assert refusal([*flags, *KEYS]) == said
+    assert refusal(["--open-access"], {"S3SHIM_ACCESS_KEY": "abc", "S3SHIM_SECRET_KEY": "Geheimnis"}) == said
+    assert not load([], {}).open_access
 
 
 @pytest.mark.parametrize(

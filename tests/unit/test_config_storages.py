@@ -331,6 +331,9 @@ def test_what_is_refused_of_another_s3(arguments: list[str], said: str) -> None:
         ("upstream-bucket", "A", True),
         ("upstream-bucket", "a..b", True),
         ("upstream-prefix", "/a", True),
+        ("upstream-prefix", "a//b", True),
+        ("upstream-prefix", "a ", True),
+        ("upstream-prefix", "é" * 257, True),
         ("upstream-prefix", "", True),
         ("upstream-dialect", "swift", True),
         ("upstream-connections", "0", True),
@@ -342,5 +345,5 @@ def test_what_is_refused_of_another_s3(arguments: list[str], said: str) -> None:
     ],
 )
 def test_bad_values_of_another_s3(name: str, text: str, shown: bool) -> None:
-    value = f" {text!r}" if shown else ""
+    value = f" {text[:80]!r}" if shown else ""
     assert refusal([*S3, *KEYS, f"--{name}={text}"]).startswith(f"--{name}{value}: must be ")
