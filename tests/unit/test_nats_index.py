@@ -7,11 +7,14 @@ from base64 import urlsafe_b64encode
 import pytest
 
 from s3shim.backends.nats import mirror as mirrors
+from s3shim.backends.nats.cache import Cache
 from s3shim.backends.nats.format import meta_subject
+from s3shim.backends.nats.index import Index
+from s3shim.backends.nats.mirror import Source
 from s3shim.errors import Code, S3Error
 from s3shim.model import ListQuery
 from tests.contract.bodies import code_of
-from tests.unit.nats_server import delete, make_bucket, put, remove_bucket, stranger
+from tests.unit.nats_server import Client, NatsServer, delete, make_bucket, put, remove_bucket, stranger
 
 KEYS = ["b", "a/2", "a/1", "a", "ä", "\U0001f600", "zz", "a.b", "a b", "￿", "\U00010000", "%2F", "a//", "é"]
 
@@ -275,3 +278,23 @@ def test_many_threads(nats_server, bucket, index):
     for thread in threads:
         thread.join()
     assert errors == []
+
+
+def test_a_restarted_server_holds_the_same_streams(tmp_path):
+    server = NatsServer(tmp_path)
+    cache = Cache(tmp_path / "index")
+    try:
+        make_bucket(server.url, "bucket")
+        put(server.url, "bucket", *KEYS)
+        states = []
+        for _ in range(2):
+            client = Client(server.url, tmp_path)
+            index = Index(Source(cache, client.bridge, client.jetstream))
+            assert keys(index, "bucket") == sorted(KEYS, key=str.encode)
+            states.append(index.mirror("bucket").count())
+            client.close()
+            server.restart()
+        assert states[0].id == states[1].id
+    finally:
+        cache.close()
+        server.stop()

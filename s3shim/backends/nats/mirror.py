@@ -130,13 +130,17 @@ class Mirror:
             created, found = str(info["created"]), info["state"]
             least = int(found["last_seq"])
             if state is not None and state.created == created:
-                if least >= state.applied and int(found["messages"]) >= state.live:
+                if state.rows and int(found["first_seq"]) > state.applied:
+                    # Whatever has been read is gone, and all that is there is still to be read.
+                    pass
+                elif least >= state.applied and int(found["messages"]) >= state.live:
                     return state, least
-                if attempt < _AGREE:
+                elif attempt < _AGREE:
                     # A leader that was just chosen may not have everything in place yet.
                     time.sleep(0.1)
                     continue
-                log.warning("messages of %s are gone, its keys are read anew", self.stream)
+                else:
+                    log.warning("messages of %s are gone, its keys are read anew", self.stream)
             state = self._restart(state, created)
             if state is not None:
                 return state, least
