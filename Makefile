@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INPUTS := setup.cfg pyproject.toml s3shim/__init__.py
 
-.PHONY: serve test crowd proxy fuzz check crash fuzz-requests conformance bench gate model docs clean
+.PHONY: serve test crowd proxy fuzz check crash fuzz-requests conformance bench bench-nats gate model docs clean
 
 serve: .venv/serve.stamp
 	@exec $(BIN)/s3shim serve $(if $(LISTEN),--listen "$(LISTEN)") $(if $(DATA),--data "$(DATA)")
@@ -53,6 +53,11 @@ bench: .venv/test.stamp
 	cd bench/load && go vet . && go test .
 	$(BIN)/python -m bench$(if $(GROWTH),.growth) $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 		$(if $(ENDPOINT),--endpoint "$(ENDPOINT)") $(if $(WORK),--work "$(WORK)") $(if $(DOCS),--docs)
+
+# The same for s3shim over NATS and, where it is on PATH, nats-s3; GIANT=1 puts and gets 2 GiB too.
+bench-nats: .venv/test.stamp
+	$(BIN)/python -m bench.nats $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(GIANT),--giant) \
+		$(if $(WORK),--work "$(WORK)") $(if $(DOCS),--docs)
 
 # Is part of make test too; UPDATE=1 makes what is measured the bounds.
 gate: .venv/test.stamp

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import secrets
-import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,8 +17,9 @@ from bench.client import LoadFailed
 from bench.plots.bars import bars
 from bench.results import Results
 from bench.rounds import Entrant, Run
-from bench.servers import OURS, RECIPES, Recipe
+from bench.servers import RECIPES, Recipe
 from bench.servers.place import Running, ServerFailed
+from bench.versions import version
 
 
 def main() -> int:
@@ -50,7 +48,7 @@ def _compare(arguments: argparse.Namespace, program: Path, work: Path) -> Result
     run = Run(program, work, results, bucket, arguments.scale, lambda text: print(text, flush=True))
     entrants = []
     for recipe in _recipes(arguments.only):
-        results.versions[recipe.name] = _version(recipe)
+        results.versions[recipe.name] = version(recipe)
         results.notes[recipe.name] = recipe.note
         entrants.append(Entrant(recipe.name, recipe.start))
     if arguments.endpoint:
@@ -93,20 +91,6 @@ def _remote(endpoint: str) -> Entrant:
         sys.exit("bench: the endpoint needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     running = Running(endpoint.rstrip("/"), keys[0], keys[1], (), Path())
     return Entrant("endpoint", lambda _: running, lives_on=True)
-
-
-def _version(recipe: Recipe) -> str:
-    """Return what a server says of its version; a Go program that says nothing, its commit."""
-    if recipe.name == OURS:
-        return tree.version()
-    if recipe.version:
-        done = subprocess.run(recipe.version, capture_output=True, text=True, check=False)
-        found = re.search(r"\S*\d+\.\d+\S*", done.stdout + done.stderr)
-        return found[0] if found else "?"
-    program = shutil.which(recipe.programs[0])
-    done = subprocess.run(["go", "version", "-m", str(program)], capture_output=True, text=True, check=False)
-    found = re.search(r"vcs\.revision=([0-9a-f]{10})", done.stdout)
-    return found[1] if found else "?"
 
 
 def _arguments() -> argparse.Namespace:

@@ -64,6 +64,18 @@ class Processes:
                 continue
         return total
 
+    def peak(self) -> int:
+        """Return the most bytes that the largest of the processes has held at any time (VmHWM)."""
+        most = 0
+        for pid in self.pids():
+            try:
+                found = re.search(r"^VmHWM:\s*(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+            except OSError:
+                continue
+            if found:
+                most = max(most, int(found[1]) * 1024)
+        return most
+
     def written(self) -> int:
         """Return the bytes that the living processes sent towards the disk."""
         total = 0

@@ -30,12 +30,12 @@ def _about(results: Results) -> str:
     machine = ", ".join(f"{name} {value}" for name, value in results.machine.items())
     text = f"{results.date}, {results.rounds} rounds, median (min-max); {machine}"
     if writes := spread(results.durable_writes):
-        text += f"\ndurable writes of 4 KiB on this disk, one thread: {_cell(writes, _figure)} a second"
+        text += f"\ndurable writes of 4 KiB on this disk, one thread: {_cell(writes, number_text)} a second"
     return text
 
 
 def _line(results: Results, server: str, row: Row) -> str:
-    def cell(figure: str, digits: Callable[[float], str] = _figure) -> str:
+    def cell(figure: str, digits: Callable[[float], str] = number_text) -> str:
         found = results.spread(server, row.name, figure)
         return _cell(found, digits) if found else "-"
 
@@ -55,7 +55,7 @@ def _summary(results: Results, server: str) -> str:
     calls = results.calls.get(server, {})
     puts, gets = calls.get("put-4k"), calls.get("get-4k")
     return (
-        f"{server:12}{_cell(memory, _figure) if memory else '-':>28}"
+        f"{server:12}{_cell(memory, number_text) if memory else '-':>28}"
         f"{f'{puts.syncs:.2f}' if puts else '-':>12}{f'{gets.every:.1f}' if gets else '-':>12}"
         f"  {results.damaged.get(server, '-')}"
     )
@@ -68,12 +68,12 @@ def markdown(results: Results) -> str:
     parts += [f"![{title}](performance/{name}.svg)" for name, _, title in PLOTS]
     for title, figure in _FIGURES:
         cells = [[_right(results, server, row, figure) for server in servers] for row in MEASURED]
-        parts.append(f"### {title}\n\n" + _table(["", *servers], [row.title for row in MEASURED], cells))
+        parts.append(f"### {title}\n\n" + table(["", *servers], [row.title for row in MEASURED], cells))
     if results.calls:
         cells = [[_calls(results, server, row) for server in servers] for row in MEASURED]
         parts.append(
             "### System calls per operation, and of them fsync and fdatasync\n\n"
-            + _table(["", *servers], [row.title for row in MEASURED], cells)
+            + table(["", *servers], [row.title for row in MEASURED], cells)
         )
     wrong = [
         f"* {server}, {row.title}: {count} wrong answers, the first: `{first[:160]}`"
@@ -116,7 +116,8 @@ def _facts(results: Results) -> str:
     ]
     if writes := spread(results.durable_writes):
         facts.append(
-            f"The disk: {_md(writes)} durable writes of 4 KiB a second by one thread (write and fdatasync)."
+            f"The disk: {spread_text(writes)} durable writes of 4 KiB a second by one thread "
+            "(write and fdatasync)."
         )
     return "\n".join(facts)
 
@@ -161,11 +162,11 @@ def _contestants(results: Results) -> str:
                 results.notes.get(server, ""),
                 results.durable(server),
                 results.damaged.get(server, "?"),
-                _md(memory),
+                spread_text(memory),
             ]
         )
     head = ["", "Version", "How it runs", "A put waits for the disk", "Damaged byte on disk", "Memory, MiB"]
-    return _table(head, results.servers, cells)
+    return table(head, results.servers, cells)
 
 
 def _calls(results: Results, server: str, row: Row) -> str:
@@ -173,7 +174,8 @@ def _calls(results: Results, server: str, row: Row) -> str:
     return f"{counted.every:,.1f} / {counted.syncs:.2f}" if counted else "-"
 
 
-def _table(head: list[str], names: list[str], cells: list[list[str]]) -> str:
+def table(head: list[str], names: list[str], cells: list[list[str]]) -> str:
+    """Return a table in Markdown with a line for each of ``names``."""
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     lines += ["| " + " | ".join([name, *line]) + " |" for name, line in zip(names, cells, strict=True)]
     return "\n".join(lines)
@@ -183,11 +185,12 @@ def _right(results: Results, server: str, row: Row, figure: str) -> str:
     """Return a figure; what a wrong answer costs is none."""
     if results.errors(server, row.name)[0]:
         return "wrong answers"
-    return _md(results.spread(server, row.name, figure))
+    return spread_text(results.spread(server, row.name, figure))
 
 
-def _md(found: Spread | None) -> str:
-    return _cell(found, _figure) if found else "-"
+def spread_text(found: Spread | None) -> str:
+    """Return the median with the least and the greatest, "-" where there is none."""
+    return _cell(found, number_text) if found else "-"
 
 
 def _cell(found: Spread, digits: Callable[[float], str]) -> str:
@@ -196,7 +199,7 @@ def _cell(found: Spread, digits: Callable[[float], str]) -> str:
     return f"{digits(found.median)} ({digits(found.low)}-{digits(found.high)})"
 
 
-def _figure(value: float) -> str:
+def number_text(value: float) -> str:
     """Return a number with three significant digits or all before the point."""
     if value >= 100 or value == 0:
         return f"{value:,.0f}"

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from bench.servers.place import ACCESS_KEY, SECRET_KEY, Place, Running, ServerFailed
+from conformance.cases import program
 from tests.server.process import free_port
 
 _GARAGE = """\
@@ -64,9 +65,19 @@ def _ask(command: list[str], *arguments: str) -> str:
 
 def nats_s3(place: Place) -> Running:
     """Start nats-s3 on a nats-server of its own."""
+    return nats_s3_on(place, nats_server(place))
+
+
+def nats_server(place: Place) -> int:
+    """Start a nats-server that syncs each message before it is acknowledged; return its port."""
     port = free_port()
-    _write(place.directory / "nats.conf", _NATS.format(port=port, directory=place.directory))
-    place.spawn(["nats-server", "-c", str(place.directory / "nats.conf")], port)
+    settings = _write(place.directory / "nats.conf", _NATS.format(port=port, directory=place.directory))
+    place.spawn([program("nats-server"), "-c", str(settings)], port)
+    return port
+
+
+def nats_s3_on(place: Place, port: int) -> Running:
+    """Start nats-s3 on the nats-server at ``port``."""
     keys = {"credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]}
     credentials = _write(place.directory / "credentials.json", json.dumps(keys))
     place.spawn(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bench.servers.place import ACCESS_KEY, SECRET_KEY, Place, Running
 from conformance.server import MAIN, Server
 from tests.server.process import free_port
@@ -9,9 +11,9 @@ from tests.server.process import free_port
 _NO_LIMIT = "100000000"
 
 
-def s3shim(place: Place, workers: int = 2, threads: int = 8) -> Running:
-    """Start s3shim of this tree on a durable local store."""
-    flags = ("--workers", str(workers), "--threads", str(threads))
+def s3shim(place: Place, workers: int = 2, threads: int = 8, storage: Sequence[str] = ()) -> Running:
+    """Start s3shim of this tree on a durable local store, or on what the flags ``storage`` say."""
+    flags = ("--workers", str(workers), "--threads", str(threads), *storage)
     server = place.stack.enter_context(Server(place.directory, flags))
     return Running(server.endpoint, MAIN.access_key, MAIN.secret_key, (server.process.pid,), place.directory)
 

@@ -16,7 +16,7 @@ from s3shim.backends.nats.failures import JetStreamError, NoAnswer, NotSent
 from s3shim.backends.nats.format import CHECKSUM_HEADER, CHUNK_SIZE, chunk_subject, stream_of
 from s3shim.backends.nats.jetstream import JetStream, Stored, checked_sequence
 
-WINDOW = 8 * CHUNK_SIZE
+WINDOW = 4 * CHUNK_SIZE
 """Bytes of one hop between a request's thread and the loop."""
 
 
