@@ -11,7 +11,9 @@ import pytest
 from s3shim.backends.base import Capability
 from s3shim.backends.local import LocalBackend
 from s3shim.backends.memory import MemoryBackend
+from s3shim.backends.upstream.backend import UpstreamBackend
 from s3shim.model import BucketInfo
+from tests.contract import upstreams
 
 INLINE_MAX = 1000
 BLOCK = 4096
@@ -22,12 +24,19 @@ BACKENDS = {
         LocalBackend,
         lambda path: LocalBackend(path / "store", inline_max=INLINE_MAX, block_size=BLOCK),
     ),
+    "s3 over moto": (UpstreamBackend, upstreams.over_moto),
+    "s3 over s3shim": (UpstreamBackend, upstreams.over_s3shim),
 }
 
 
 def promising(capability: Capability) -> list[str]:
     """Return the names of the storages that promise ``capability``."""
     return [name for name, (kind, _) in BACKENDS.items() if capability in kind.capabilities]
+
+
+def keeps(backend, key) -> bool:
+    """Whether the storage keeps an object by this key: each does, unless what is behind it alters the key."""
+    return not isinstance(backend, UpstreamBackend) or backend.dialect.keeps(key)
 
 
 def started(name, path):
@@ -65,3 +74,10 @@ def make_backend(request, tmp_path_factory):
         return BACKENDS[name][1](tmp_path_factory.mktemp(name))
 
     return make
+
+
+@pytest.fixture(scope="session", autouse=True)
+def servers():
+    """End the servers of the upstream backend."""
+    yield
+    upstreams.stop_all()
