@@ -12,7 +12,9 @@ from s3shim.backends.base import Capability
 from s3shim.backends.local import LocalBackend
 from s3shim.backends.memory import MemoryBackend
 from s3shim.backends.nats.backend import NatsBackend
+from s3shim.backends.upstream.backend import UpstreamBackend
 from s3shim.model import BucketInfo
+from tests.contract import upstreams
 from tests.nats_server import nats_backend, shared_server
 
 INLINE_MAX = 1000
@@ -25,12 +27,19 @@ BACKENDS = {
         lambda path: LocalBackend(path / "store", inline_max=INLINE_MAX, block_size=BLOCK),
     ),
     "nats": (NatsBackend, nats_backend),
+    "s3 over moto": (UpstreamBackend, upstreams.over_moto),
+    "s3 over s3shim": (UpstreamBackend, upstreams.over_s3shim),
 }
 
 
 def promising(capability: Capability) -> list[str]:
     """Return the names of the storages that promise ``capability``."""
     return [name for name, (kind, _) in BACKENDS.items() if capability in kind.capabilities]
+
+
+def keeps(backend, key) -> bool:
+    """Whether the storage keeps an object by this key: each does, unless what is behind it alters the key."""
+    return not isinstance(backend, UpstreamBackend) or backend.dialect.keeps(key)
 
 
 def started(name, path):
@@ -74,5 +83,6 @@ def make_backend(request, tmp_path_factory):
 def servers():
     """End the servers that were started for the storages."""
     yield
+    upstreams.stop_all()
     if shared_server.cache_info().currsize:
         shared_server().kill()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 
 @dataclass(slots=True)
@@ -12,7 +14,9 @@ class UpstreamSettings:
 
     ``endpoint`` has a scheme, which decides on TLS, and no path. The key pair comes from the first that has
     one: ``access_key`` and ``secret_key``, ``credentials`` (a file with both, read again when it changes),
-    ``profile`` of the AWS configuration. With ``bucket`` every bucket of ours is a prefix of that one.
+    ``profile`` of the AWS configuration. With ``bucket`` every bucket of ours is a prefix of that one;
+    without it what s3shim keeps of its own lies in the bucket ``records``, which clients never see. Bodies
+    up to ``block_size`` are sent in one request that can be repeated.
     """
 
     endpoint: str
@@ -27,13 +31,45 @@ class UpstreamSettings:
     ca: Path | None = None
     bucket: str | None = None
     prefix: str = ""
+    records: str = "s3shim-records"
     dialect: str = "auto"
     connections: int = 32
     connect_timeout: float = 3.0
     first_byte_timeout: float = 30.0
     idle_timeout: float = 60.0
+    deadline: float = 60.0
     attempts: int = 4
     block_size: int = 1024**2
     account: str = "default"
     leases: str | None = None
     upload_expiry: int = 604_800
+
+    def check(self) -> None:
+        """Raise ValueError, with what to do about it, for the first setting that cannot be used."""
+        parts = urlsplit(self.endpoint)
+        if parts.scheme not in ("http", "https"):
+            raise ValueError(f"the upstream endpoint {self.endpoint!r} must begin with http:// or https://")
+        if not parts.hostname:
+            raise ValueError(f"the upstream endpoint {self.endpoint!r} names no host")
+        if parts.path.strip("/") or parts.query or parts.fragment:
+            raise ValueError(
+                f"the upstream endpoint {self.endpoint!r} must have no path; a prefix of keys is a "
+                "setting of its own"
+            )
+        if parts.username or parts.password:
+            raise ValueError("the key pair does not belong in the upstream endpoint")
+        if not self.region:
+            raise ValueError("the upstream region is empty; Garage's is the s3_region of its configuration")
+        if (self.access_key is None) != (self.secret_key is None):
+            missing = "secret key" if self.secret_key is None else "access key"
+            raise ValueError(f"the upstream {missing} is missing: both of the pair are needed")
+        if not (self.access_key or self.credentials or self.profile):
+            raise ValueError("the upstream needs a key pair: as settings, in a file, or an AWS profile")
+        if re.search(r"//|^\s|\s$|\0", self.prefix):
+            raise ValueError(
+                f"the upstream prefix {self.prefix!r} has an empty segment or blanks at its ends"
+            )
+        if self.bucket == "" or not self.records:
+            raise ValueError("the name of an upstream bucket is empty")
+        if self.attempts < 1 or self.block_size < 1:
+            raise ValueError("upstream attempts and block size are at least 1")

@@ -1,0 +1,99 @@
+"""Buckets and their documents."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from s3shim.backends.upstream.client import Request
+from s3shim.backends.upstream.locks import BUCKET, Lock
+from s3shim.backends.upstream.markup import read_buckets
+from s3shim.backends.upstream.store import Store, read_bucket_record
+from s3shim.errors import Code, S3Error
+from s3shim.model import BucketInfo
+
+_OF_A_BUCKET = ("documents", "uploads", "parts", "completed", "manifests")
+
+
+class Buckets(Store):
+    """The part of UpstreamBackend that knows buckets."""
+
+    def list_buckets(self) -> list[BucketInfo]:
+        """See Backend."""
+        self.opened()
+        found: dict[str, BucketInfo] = {}
+        if not self.places.single:
+            for name, created in self.upstream_buckets():
+                found[name] = BucketInfo(name, self.settings.account, created)
+        for name, _ in self.names_own("buckets/"):
+            data = self.read_own(f"buckets/{name}")
+            if data is not None and (self.places.single or name in found):
+                found[name], _identity = read_bucket_record(name, data)
+        return [found[name] for name in sorted(found)]
+
+    def upstream_buckets(self) -> list[tuple[str, int]]:
+        """See Store."""
+        found = read_buckets(self.client.send(Request("GET")).data)
+        return [(name, created) for name, created in found if self.places.is_bucket(name)]
+
+    def head_bucket(self, bucket: str) -> BucketInfo:
+        """See Backend. As it was within the last second."""
+        return self.bucket(bucket).info
+
+    def create_bucket(self, info: BucketInfo) -> None:
+        """See Backend."""
+        self.opened()
+        if not self.places.is_bucket(info.name):
+            raise S3Error(Code.InvalidBucketName, BucketName=info.name)
+        with self.locks.hold(Lock(BUCKET, info.name)):
+            self.opened()
+            try:
+                owner = self.read_bucket(info.name, b"").info.owner
+            except S3Error as error:
+                if error.code is not Code.NoSuchBucket:
+                    raise
+            else:
+                same = owner == info.owner
+                raise S3Error(
+                    Code.BucketAlreadyOwnedByYou if same else Code.BucketAlreadyExists, BucketName=info.name
+                )
+            if not self.places.single:
+                self.create_upstream_bucket(info.name)
+            record = {"owner": info.owner, "created": info.created, "identity": os.urandom(16).hex()}
+            self.write_own(f"buckets/{info.name}", json.dumps(record).encode())
+            self.locks.restamp(info.name)
+
+    def delete_bucket(self, bucket: str) -> None:
+        """See Backend."""
+        self.bucket(bucket)
+        with self.locks.hold(Lock(BUCKET, bucket)):
+            self.opened()
+            self.read_bucket(bucket, b"")
+            base = self.places.base(bucket)
+            page = self.list_page(base, most=1)
+            if page.items or page.groups:
+                raise S3Error(Code.BucketNotEmpty, BucketName=bucket)
+            if not self.places.single:
+                self.client.send(Request("DELETE", base.bucket))
+            self.delete_own(f"buckets/{bucket}")
+            self.locks.restamp(bucket)
+            for kind in _OF_A_BUCKET:
+                for name, _ in self.names_own(f"{kind}/{bucket}/"):
+                    self.forget(kind, bucket, name)
+
+    # -- documents ----------------------------------------------------------------------------
+
+    def get_document(self, bucket: str, name: str) -> bytes | None:
+        """See Backend."""
+        self.bucket(bucket)
+        return self.read_own(f"documents/{bucket}/{name}")
+
+    def put_document(self, bucket: str, name: str, document: bytes | None) -> None:
+        """See Backend."""
+        seen = self.bucket(bucket)
+        with self.locks.hold(Lock(BUCKET, bucket, exclusive=False)):
+            self.still(seen)
+            if document is None:
+                self.delete_own(f"documents/{bucket}/{name}")
+            else:
+                self.write_own(f"documents/{bucket}/{name}", document)

@@ -1,0 +1,167 @@
+"""The XML that goes to the upstream and comes from it.
+
+An answer is not trusted: it is bounded before it comes here, has no document type, and whatever it lacks
+is InternalError, never an empty listing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from urllib.parse import unquote_plus
+from xml.etree import ElementTree as ET
+from xml.sax.saxutils import escape
+
+from s3shim.backends.upstream.faults import error_of_reply
+from s3shim.errors import Code, S3Error
+
+_UNFIT = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]|&#x?0*(?:[0-9]|1[0-9]|2[0-9]|3[01]|1?[a-f]);", re.IGNORECASE
+)
+"""What XML 1.0 has no place for: characters, and references to them."""
+
+
+@dataclass(slots=True)
+class Listed:
+    """An object as a listing names it; ``modified`` in ms."""
+
+    key: str
+    size: int
+    etag: str
+    modified: int
+    algorithms: tuple[str, ...] = ()
+    checksum_type: str = ""
+
+
+@dataclass(slots=True)
+class Listing:
+    """One page of a listing."""
+
+    items: list[Listed] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+    truncated: bool = False
+
+
+def parse(data: bytes, root: str) -> ET.Element:
+    """Return the element ``root``, tags without their namespace. Raises InternalError for anything else."""
+    try:
+        text = data.decode("utf-8-sig")
+        if "<!DOCTYPE" in text:
+            raise ValueError
+        element = ET.fromstring(text)
+    except (ValueError, ET.ParseError):
+        raise S3Error(Code.InternalError) from None
+    for node in element.iter():
+        node.tag = node.tag.rpartition("}")[2]
+    if element.tag == "Error":
+        raise error_of_reply(500, data, method="", has_key=True)
+    if element.tag != root:
+        raise S3Error(Code.InternalError)
+    return element
+
+
+def text_of(element: ET.Element, name: str) -> str:
+    """Return the text of a child. Raises InternalError where there is none."""
+    found = element.find(name)
+    if found is None:
+        raise S3Error(Code.InternalError)
+    return found.text or ""
+
+
+def read_listing(data: bytes) -> Listing:
+    """Return a ListBucketResult."""
+    if b"<EncodingType>url</EncodingType>" in data:
+        # What is not a key may still be written as it was sent: a marker that XML cannot hold, for one.
+        data = _UNFIT.sub("\ufffd", data.decode("utf-8", "replace")).encode()
+    root = parse(data, "ListBucketResult")
+    encoded = root.findtext("EncodingType") == "url"
+    listing = Listing(truncated=text_of(root, "IsTruncated").strip() == "true")
+    try:
+        for node in root:
+            if node.tag == "Contents":
+                listing.items.append(_listed(node, encoded))
+            elif node.tag == "CommonPrefixes":
+                group = text_of(node, "Prefix")
+                listing.groups.append(unquote_plus(group, errors="strict") if encoded else group)
+    except ValueError:
+        raise S3Error(Code.InternalError) from None
+    return listing
+
+
+def _listed(node: ET.Element, encoded: bool) -> Listed:
+    algorithms: list[str] = []
+    values: dict[str, str] = {}
+    for child in node:
+        if child.tag == "ChecksumAlgorithm":
+            algorithms.append((child.text or "").lower())
+        else:
+            values[child.tag] = child.text or ""
+    try:
+        key = values["Key"]
+        return Listed(
+            unquote_plus(key, errors="strict") if encoded else key,
+            int(values["Size"]),
+            values["ETag"].strip('"'),
+            read_time(values["LastModified"]),
+            tuple(algorithms),
+            values.get("ChecksumType", ""),
+        )
+    except KeyError:
+        raise S3Error(Code.InternalError) from None
+
+
+def read_time(value: str) -> int:
+    """Return an ISO 8601 time as ms since the epoch. Raises ValueError."""
+    parsed = datetime.fromisoformat(value)
+    if parsed.tzinfo is None:
+        parsed = parsed.replace(tzinfo=UTC)
+    return round(parsed.timestamp() * 1000)
+
+
+def read_buckets(data: bytes) -> list[tuple[str, int]]:
+    """Return the names and creation times (ms) of a ListAllMyBucketsResult."""
+    root = parse(data, "ListAllMyBucketsResult")
+    try:
+        return [
+            (text_of(node, "Name"), read_time(text_of(node, "CreationDate"))) for node in root.iter("Bucket")
+        ]
+    except ValueError:
+        raise S3Error(Code.InternalError) from None
+
+
+def read_etag(data: bytes, root: str) -> str:
+    """Return the ETag in an answer to a copy or a completion, whose 200 may be an error all the same."""
+    return text_of(parse(data, root), "ETag").strip('"')
+
+
+def read_tags(data: bytes) -> dict[str, str]:
+    """Return the tags in a Tagging document."""
+    root = parse(data, "Tagging")
+    return {text_of(node, "Key"): text_of(node, "Value") for node in root.iter("Tag")}
+
+
+def tagging(tags: dict[str, str]) -> bytes:
+    """Return a Tagging document."""
+    rows = "".join(f"<Tag><Key>{_text(k)}</Key><Value>{_text(v)}</Value></Tag>" for k, v in tags.items())
+    return f"<Tagging><TagSet>{rows}</TagSet></Tagging>".encode()
+
+
+def completion(parts: Iterable[tuple[int, str]]) -> bytes:
+    """Return a CompleteMultipartUpload document of part numbers and ETags."""
+    rows = "".join(
+        f"<Part><PartNumber>{number}</PartNumber><ETag>&quot;{escape(etag)}&quot;</ETag></Part>"
+        for number, etag in parts
+    )
+    return f"<CompleteMultipartUpload>{rows}</CompleteMultipartUpload>".encode()
+
+
+def deletion(keys: Iterable[str]) -> bytes:
+    """Return a quiet Delete document; the keys are such as XML can hold."""
+    rows = "".join(f"<Object><Key>{_text(key)}</Key></Object>" for key in keys)
+    return f"<Delete><Quiet>true</Quiet>{rows}</Delete>".encode()
+
+
+def _text(value: str) -> str:
+    return escape(value, {"\r": "&#13;", "\n": "&#10;", "\t": "&#9;"})

@@ -1,0 +1,197 @@
+"""Reads: one request of ours is one of the upstream, and what comes back is verified."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+from urllib3.response import BaseHTTPResponse
+
+from s3shim.backends.upstream.client import Request
+from s3shim.backends.upstream.entries import Found, read_object
+from s3shim.backends.upstream.listing import Listings
+from s3shim.backends.upstream.markup import read_tags
+from s3shim.backends.upstream.streams import RemoteChunks, verifier_of
+from s3shim.conditions import NO_CONDITIONS, Conditions, check_read, range_applies
+from s3shim.errors import Code, S3Error
+from s3shim.model import (
+    NULL_VERSION,
+    ObjectInfo,
+    ObjectPart,
+    ObjectRef,
+    ObjectStream,
+    ReadyChunks,
+)
+from s3shim.ranges import ByteRange
+
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})", re.ASCII)
+_LARGEST = 10**18
+_ATTEMPTS = 5
+_SMALL = 256 * 1024
+"""Answers up to so many bytes are read and verified at once, so their connection is free again."""
+
+
+class Reading(Listings):
+    """The part of UpstreamBackend that reads objects."""
+
+    def find(self, ref: ObjectRef) -> Found:
+        """Return the object. Raises NoSuchBucket, NoSuchKey, NoSuchVersion."""
+        self.bucket(ref.bucket)
+        if ref.version_id not in (None, NULL_VERSION):
+            raise S3Error(Code.NoSuchVersion, Key=ref.key, VersionId=ref.version_id)
+        place = self.at(ref)
+        request = Request("HEAD", place.bucket, place.key, headers=self._reading_headers())
+        try:
+            reply = self.client.send(request)
+        except S3Error as error:
+            raise self.missing(ref, error) from None
+        size = reply.headers.get("Content-Length", "")
+        if not size.isdigit():
+            raise S3Error(Code.InternalError)
+        return self._with_tags(ref, read_object(ref.key, reply.headers, int(size)))
+
+    def current(self, ref: ObjectRef) -> Found | None:
+        """Return the object, None where there is none."""
+        try:
+            return self.find(ref)
+        except S3Error as error:
+            if error.code is Code.NoSuchKey:
+                return None
+            raise
+
+    def _reading_headers(self) -> dict[str, str]:
+        return {"x-amz-checksum-mode": "ENABLED"} if self.dialect.checksums else {}
+
+    def missing(self, ref: ObjectRef, error: S3Error) -> S3Error:
+        """Return the error of a read; NoSuchKey only where the upstream's bucket is surely there."""
+        if error.code is Code.NoSuchBucket:
+            if self.places.single:
+                return S3Error(Code.ServiceUnavailable, "The bucket of the storage is missing.")
+            return S3Error(Code.NoSuchBucket, BucketName=ref.bucket)
+        if error.code is Code.NoSuchKey:
+            return S3Error(Code.NoSuchKey, Key=ref.key)
+        return error
+
+    def _with_tags(self, ref: ObjectRef, found: Found) -> Found:
+        if found.tag_count and self.dialect.tagging:
+            place = self.at(ref)
+            reply = self.client.send(Request("GET", place.bucket, place.key, query={"tagging": ""}))
+            found.info.meta.tags = read_tags(reply.data)
+        return found
+
+    def head_object(self, ref: ObjectRef, conditions: Conditions) -> ObjectInfo:
+        """See Backend."""
+        info = self.find(ref).info
+        check_read(conditions, info)
+        return info
+
+    def get_object(
+        self, ref: ObjectRef, byte_range: ByteRange | None, conditions: Conditions
+    ) -> ObjectStream:
+        """See Backend."""
+        self.bucket(ref.bucket)
+        if ref.version_id not in (None, NULL_VERSION):
+            raise S3Error(Code.NoSuchVersion, Key=ref.key, VersionId=ref.version_id)
+        for _ in range(_ATTEMPTS):
+            stream = self._try_get(ref, byte_range, conditions)
+            if stream is not None:
+                return stream
+        raise S3Error(Code.ServiceUnavailable)
+
+    def _try_get(
+        self, ref: ObjectRef, byte_range: ByteRange | None, conditions: Conditions
+    ) -> ObjectStream | None:
+        """Return the object; None where it changed between two looks."""
+        place = self.at(ref)
+        headers = self._reading_headers()
+        sent = _header_of(byte_range) if byte_range is not None else None
+        if byte_range is not None and (sent is None or conditions.if_range is not None):
+            # Whether the range counts, and where it lies, is to be known first.
+            info = self.head_object(ref, conditions)
+            if range_applies(conditions, info):
+                byte_range.resolve(info.size)
+                headers["If-Match"] = f'"{info.etag}"'
+            else:
+                byte_range, sent = None, None
+        if sent is not None:
+            headers["Range"] = sent
+        try:
+            response = self.client.open(Request("GET", place.bucket, place.key, headers=headers))
+        except S3Error as error:
+            if error.code is Code.InvalidRange and byte_range is not None:
+                byte_range.resolve(self.head_object(ref, conditions).size)
+                return None
+            if error.code is Code.PreconditionFailed:
+                return None
+            raise self.missing(ref, error) from None
+        try:
+            return self._stream(ref, response, byte_range, conditions)
+        except BaseException:
+            response.close()
+            raise
+
+    def _stream(
+        self, ref: ObjectRef, response: BaseHTTPResponse, byte_range: ByteRange | None, conditions: Conditions
+    ) -> ObjectStream:
+        start, length, size = _extent(response)
+        found = self._with_tags(ref, read_object(ref.key, response.headers, size))
+        info = found.info
+        check_read(conditions, info)
+        skip = 0
+        if byte_range is not None:
+            wanted = byte_range.resolve(size)
+            if response.status == 200:
+                skip, (start, length) = wanted[0], wanted
+            elif wanted != (start, length):
+                raise S3Error(Code.InternalError)
+        chunks = RemoteChunks(response, skip, length, verifier_of(found) if length == size else None)
+        if length <= _SMALL and not skip:
+            return ObjectStream(info, start, length, ReadyChunks(b"".join(chunks)))
+        return ObjectStream(info, start, length, chunks)
+
+    def get_object_parts(self, ref: ObjectRef, conditions: Conditions) -> tuple[ObjectInfo, list[ObjectPart]]:
+        """See Backend."""
+        found = self.find(ref)
+        check_read(conditions, found.info)
+        return found.info, self.parts_of(ref.bucket, found)
+
+    def parts_of(self, bucket: str, found: Found) -> list[ObjectPart]:
+        """Return the parts of an object. Raises InternalError where their table is lost."""
+        entry = found.entry
+        if not entry.manifest:
+            return [replace(part) for part in entry.parts]
+        data = self.read_own(f"manifests/{bucket}/{entry.manifest}")
+        if data is None:
+            raise S3Error(Code.InternalError)
+        return [ObjectPart(*row) for row in json.loads(data)["parts"]]
+
+    def current_info(self, ref: ObjectRef, conditions: Conditions) -> ObjectInfo | None:
+        """Return the object's record for conditions of a write; not asked for where there are none."""
+        if conditions is NO_CONDITIONS:
+            return None
+        found = self.current(ref)
+        return found.info if found else None
+
+
+def _header_of(byte_range: ByteRange) -> str | None:
+    """Return the Range header; None for one that upstreams do not agree on."""
+    if byte_range.first is None:
+        return f"bytes=-{min(byte_range.last, _LARGEST)}" if byte_range.last else None
+    if byte_range.first > _LARGEST:
+        return None
+    last = "" if byte_range.last is None else str(min(byte_range.last, _LARGEST))
+    return f"bytes={byte_range.first}-{last}"
+
+
+def _extent(response: BaseHTTPResponse) -> tuple[int, int, int]:
+    """Return (start, length, size of the whole) of an answer. Raises InternalError where it does not say."""
+    length = response.headers.get("Content-Length", "")
+    if response.status == 206:
+        match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        if match:
+            first, last, size = map(int, match.groups())
+            return first, last - first + 1, size
+    elif response.status == 200 and length.isdigit():
+        return 0, int(length), int(length)
+    raise S3Error(Code.InternalError)

@@ -1,0 +1,261 @@
+"""What every part of the backend stands on: the connection, the places, the locks, the records of buckets."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from s3shim.backends.upstream.client import Client, Reply, Request
+from s3shim.backends.upstream.dialect import PROFILES, Dialect, profile_of
+from s3shim.backends.upstream.locks import BUCKET, KEY, Lock, Locks
+from s3shim.backends.upstream.markup import Listing, read_listing
+from s3shim.backends.upstream.places import Place, Places
+from s3shim.backends.upstream.settings import UpstreamSettings
+from s3shim.errors import Code, S3Error
+from s3shim.model import BucketInfo, ObjectRef
+
+_REMEMBERED = 1.0
+"""Seconds for which a bucket's record is remembered; a change on this host is seen at once all the same."""
+
+_PAGE = 1000
+
+
+@dataclass(slots=True)
+class Bucket:
+    """A bucket as it was seen: ``identity`` tells it from one of the same name that came later."""
+
+    info: BucketInfo
+    identity: str
+    stamp: bytes
+    until: float
+
+
+def now_ms() -> int:
+    """Return the time in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class Store:
+    """The base of UpstreamBackend."""
+
+    def __init__(self, settings: UpstreamSettings) -> None:
+        settings.check()
+        self.settings = settings
+        self.client = Client(settings)
+        self.places = Places(settings)
+        self.locks = Locks(settings.state, settings.deadline)
+        self._dialect: Dialect | None = None
+        self._buckets: dict[str, Bucket] = {}
+        self._open = False
+
+    def start(self) -> None:
+        """See Backend. The upstream need not be there yet."""
+        self.locks.start()
+        self.client.start()
+        self._open = True
+
+    def close(self) -> None:
+        """See Backend."""
+        self._open = False
+        self.client.close()
+        self.locks.close()
+        self._buckets.clear()
+
+    def opened(self) -> None:
+        """Raise ServiceUnavailable unless started."""
+        if not self._open:
+            raise S3Error(Code.ServiceUnavailable)
+
+    # -- the upstream -------------------------------------------------------------------------
+
+    @property
+    def dialect(self) -> Dialect:
+        """How this upstream behaves. Raises S3Error where that must be asked of it and it does not answer."""
+        if self._dialect is None:
+            named = PROFILES.get(self.settings.dialect)
+            if named is None:
+                reply = self.client.send(Request("GET", self.places.own_bucket, query={"location": ""}))
+                named = profile_of(reply.headers.get("Server", ""))
+            self._dialect = named
+        return self._dialect
+
+    def list_page(self, place: Place, after: str = "", delimiter: str = "", most: int = _PAGE) -> Listing:
+        """Return one page of the keys that begin with the place's, after ``after``."""
+        query = {
+            "list-type": "2",
+            "encoding-type": "url",
+            "prefix": place.key,
+            "max-keys": str(most),
+        }
+        if after:
+            query["start-after"] = after
+        if delimiter:
+            query["delimiter"] = delimiter
+        return read_listing(self.client.send(Request("GET", place.bucket, query=query)).data)
+
+    # -- what s3shim keeps of its own ---------------------------------------------------------
+
+    def read_own(self, name: str) -> bytes | None:
+        """Return a thing of our own, or None."""
+        place = self.places.own(name)
+        try:
+            return self.client.send(Request("GET", place.bucket, place.key)).data
+        except S3Error as error:
+            if self._is_absent(error):
+                return None
+            raise
+
+    def write_own(self, name: str, data: bytes) -> None:
+        """Keep a thing of our own."""
+        place = self.places.own(name)
+        headers = {"Content-Type": "application/octet-stream"}
+        self.send_own(Request("PUT", place.bucket, place.key, headers=headers, body=data))
+
+    def send_own(self, request: Request) -> Reply:
+        """Send a request to our own bucket; make that where it is not there yet."""
+        try:
+            return self.client.send(request)
+        except S3Error as error:
+            if error.code is not Code.NoSuchBucket or self.places.single:
+                raise self._in_doubt(error) from None
+        self.make_own_bucket()
+        return self.client.send(request)
+
+    def make_own_bucket(self) -> None:
+        """Make the upstream bucket of our own things."""
+        with suppress(S3Error):
+            self.create_upstream_bucket(self.places.own_bucket)
+
+    def create_upstream_bucket(self, name: str) -> None:
+        """Make a bucket in the upstream."""
+        body = b""
+        if self.settings.region != "us-east-1":
+            region = self.settings.region
+            body = (
+                "<CreateBucketConfiguration><LocationConstraint>"
+                f"{region}</LocationConstraint></CreateBucketConfiguration>"
+            ).encode()
+        self.client.send(Request("PUT", name, body=body))
+
+    def delete_own(self, name: str) -> None:
+        """Remove a thing of our own; nothing where it is not there."""
+        place = self.places.own(name)
+        try:
+            self.client.send(Request("DELETE", place.bucket, place.key))
+        except S3Error as error:
+            if not self._is_absent(error):
+                raise
+
+    def names_own(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Yield what of our own things' names follows ``prefix``, in byte order, and their times (ms)."""
+        place = self.places.own(prefix)
+        after = ""
+        while True:
+            try:
+                page = self.list_page(place, after)
+            except S3Error as error:
+                if self._is_absent(error):
+                    return
+                raise
+            for item in page.items:
+                yield item.key[len(place.key) :], item.modified
+            if not page.truncated or not page.items:
+                return
+            after = page.items[-1].key
+
+    def _is_absent(self, error: S3Error) -> bool:
+        if error.code is Code.NoSuchKey:
+            return True
+        if error.code is Code.NoSuchBucket:
+            if self.places.single:
+                raise self._in_doubt(error) from None
+            return True
+        return False
+
+    def _in_doubt(self, error: S3Error) -> S3Error:
+        """Return the error; that our own bucket is missing says nothing of the client's."""
+        if error.code is Code.NoSuchBucket:
+            return S3Error(Code.ServiceUnavailable, "The bucket of the storage is missing.")
+        return error
+
+    def forget(self, kind: str, bucket: str, name: str) -> None:
+        """Remove what is kept of a bucket that is gone."""
+        self.delete_own(f"{kind}/{bucket}/{name}")
+
+    # -- buckets ------------------------------------------------------------------------------
+
+    def bucket(self, name: str) -> Bucket:
+        """Return a bucket as it is now, or was within the last second. Raises NoSuchBucket."""
+        self.opened()
+        if not self.places.is_bucket(name):
+            raise no_such_bucket(name)
+        stamp = self.locks.stamp(name)
+        known = self._buckets.get(name)
+        if known is not None and known.stamp == stamp and time.monotonic() < known.until:
+            return known
+        found = self.read_bucket(name, stamp)
+        self._buckets[name] = found
+        return found
+
+    def read_bucket(self, name: str, stamp: bytes) -> Bucket:
+        """Return a bucket as the upstream has it. Raises NoSuchBucket."""
+        until = time.monotonic() + _REMEMBERED
+        data = self.read_own(f"buckets/{name}")
+        if data is not None:
+            return Bucket(*read_bucket_record(name, data), stamp, until)
+        if not self.places.single:
+            # Made by somebody else: it is there, and belongs to the account that the settings name.
+            for found, created in self.upstream_buckets():
+                if found == name:
+                    return Bucket(BucketInfo(name, self.settings.account, created), "", stamp, until)
+        self._buckets.pop(name, None)
+        raise no_such_bucket(name)
+
+    def upstream_buckets(self) -> list[tuple[str, int]]:
+        """Return names and times of the upstream's buckets, but for our own."""
+        raise NotImplementedError
+
+    @contextmanager
+    def committing(self, seen: Bucket, key: str) -> Iterator[None]:
+        """Hold the locks for a change of a key in the bucket that was seen. Raises NoSuchBucket."""
+        name = seen.info.name
+        with self.locks.hold(Lock(BUCKET, name, exclusive=False), Lock(KEY, name, key)):
+            self.still(seen)
+            yield
+
+    def still(self, seen: Bucket) -> None:
+        """Raise NoSuchBucket unless the bucket, whose lock is held, is the one that was seen."""
+        self.opened()
+        name = seen.info.name
+        stamp = self.locks.stamp(name)
+        # Buckets share stamps, so another stamp is a reason to look and no more.
+        if stamp != seen.stamp and self.read_bucket(name, stamp).identity != seen.identity:
+            raise no_such_bucket(name)
+
+    def at(self, ref: ObjectRef) -> Place:
+        """Return where the object lies. Raises InvalidArgument for a key that the upstream does not keep."""
+        place = self.places.object(ref.bucket, ref.key)
+        if not self.dialect.keeps(place.key):
+            raise S3Error(
+                Code.InvalidArgument,
+                "The storage cannot keep an object by this key.",
+                ArgumentName="key",
+            )
+        return place
+
+
+def read_bucket_record(name: str, data: bytes) -> tuple[BucketInfo, str]:
+    """Return a bucket and its identity from its record. Raises InternalError for garbage."""
+    try:
+        found = json.loads(data)
+        return BucketInfo(name, str(found["owner"]), int(found["created"])), str(found["identity"])
+    except (ValueError, KeyError, TypeError):
+        raise S3Error(Code.InternalError) from None
+
+
+def no_such_bucket(name: str) -> S3Error:
+    """Return the error for a bucket that is not there."""
+    return S3Error(Code.NoSuchBucket, BucketName=name)

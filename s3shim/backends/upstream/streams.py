@@ -1,0 +1,117 @@
+"""Bytes on their way back: counted, hashed, and the last of them held back until they are verified."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator
+
+import urllib3.exceptions as failures
+from urllib3.response import BaseHTTPResponse
+
+from s3shim import checksums
+from s3shim.backends.upstream.entries import Found, is_md5
+from s3shim.backends.upstream.faults import error_of_failure
+from s3shim.errors import Code, S3Error
+from s3shim.multipart import FULL_OBJECT
+
+_PIECE = 256 * 1024
+
+
+class RemoteChunks:
+    """``length`` bytes of an answer from byte ``skip`` of it on; see model.Chunks.
+
+    ``verifier`` has the digest of them all, None where they are a part and only their number is known.
+    """
+
+    def __init__(self, response: BaseHTTPResponse, skip: int, length: int, verifier: Verifier | None) -> None:
+        self._response: BaseHTTPResponse | None = response
+        self._skip = skip
+        self._length = length
+        self._verifier = verifier
+
+    def __iter__(self) -> Iterator[bytes]:
+        left = self._length
+        while left:
+            piece = self._read(min(_PIECE, left + self._skip))
+            if self._skip:
+                cut = min(self._skip, len(piece))
+                self._skip -= cut
+                piece = piece[cut:]
+                if not piece:
+                    continue
+            left -= len(piece)
+            if self._verifier is not None:
+                self._verifier.update(piece)
+            if not left:
+                self._finish()
+            yield piece
+        self._finish()
+
+    def _read(self, size: int) -> bytes:
+        if self._response is None:
+            raise S3Error(Code.InternalError)
+        try:
+            piece = self._response.read(size)
+        except (failures.HTTPError, OSError) as error:
+            self.close()
+            raise error_of_failure(error) from None
+        if not piece:
+            self.close()
+            raise S3Error(Code.InternalError)
+        return piece
+
+    def _finish(self) -> None:
+        """Verify, and give the connection back; the last piece has not been handed out yet."""
+        response, self._response = self._response, None
+        if response is None:
+            return
+        if self._verifier is not None and not self._verifier.holds():
+            response.close()
+            raise S3Error(Code.InternalError)
+        # An answer that goes on is not what its head said.
+        try:
+            more = response.read(1)
+        except (failures.HTTPError, OSError) as error:
+            response.close()
+            raise error_of_failure(error) from None
+        if more:
+            response.close()
+        else:
+            response.release_conn()
+
+    def close(self) -> None:
+        """Let go of the connection; it is closed where the answer was not read to its end."""
+        response, self._response = self._response, None
+        if response is not None:
+            response.close()
+
+
+class Verifier:
+    """Compares bytes with the cheapest digest that is known of them."""
+
+    def __init__(self, algorithm: str, expected: str) -> None:
+        self._expected = expected
+        self._hasher = checksums.new(algorithm)
+
+    def update(self, data: bytes) -> None:
+        """Add ``data``."""
+        self._hasher.update(data)
+
+    def holds(self) -> bool:
+        """Whether the digest is the expected one."""
+        return checksums.encode(self._hasher.digest()) == self._expected
+
+
+_CHEAPEST = ("crc64nvme", "crc32c", "xxhash3", "xxhash128", "xxhash64", "crc32")
+
+
+def verifier_of(found: Found) -> Verifier | None:
+    """Return what verifies the whole object; None where no digest of the whole is known."""
+    info = found.info
+    if info.checksum_type == FULL_OBJECT:
+        for algorithm in (*_CHEAPEST, *info.checksums):
+            if algorithm in info.checksums:
+                return Verifier(algorithm, info.checksums[algorithm])
+    if is_md5(info.etag):
+        return Verifier("md5", b64encode(bytes.fromhex(info.etag)).decode())
+    return None
