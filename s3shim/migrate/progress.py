@@ -57,10 +57,14 @@ class Progress:
 
     def moved(self, number: int) -> None:
         """Count bytes. Raises Stopped."""
-        if self._stop.is_set():
-            raise Stopped
+        self.proceed()
         with self._lock:
             self.bytes += number
+
+    def proceed(self) -> None:
+        """Raise Stopped where there is nothing to be done any more."""
+        if self._stop.is_set():
+            raise Stopped
 
     def ended(self, outcome: Outcome) -> None:
         """Count an object."""

@@ -66,7 +66,7 @@ class Reader:
         """Raise Damaged where the bytes that were taken are not those that ``watch`` was told of."""
         wrong = [algorithm for algorithm, value in self._expected.items() if self.digest(algorithm) != value]
         if wrong:
-            raise Damaged(f"its bytes do not have its {', '.join(wrong)}")
+            raise Damaged(_mismatch(wrong))
 
     def damaged(self, what: str) -> S3Error:
         """Note what is wrong with the bytes; return the error for the storage that reads them."""
@@ -137,9 +137,9 @@ class CopiedBody:
         wrong = [name for name, value in self._expected.items() if found[name] != value]
         md5 = self._md5.hexdigest()
         if self._md5_expected not in (None, md5):
-            wrong.append("ETag")
+            wrong.append("md5")
         if wrong:
-            raise self._reader.damaged(f"its bytes do not have its {', '.join(wrong)}")
+            raise self._reader.damaged(_mismatch(wrong))
         return Digests(md5, found)
 
 
@@ -175,3 +175,8 @@ def _cause(failure: BaseException) -> BaseException:
     if failure.code is Code.InternalError:
         return Damaged("its bytes cannot be read")
     return Unreadable(failure)
+
+
+def _mismatch(algorithms: list[str]) -> str:
+    names = ["ETag" if algorithm == "md5" else algorithm for algorithm in algorithms]
+    return f"its bytes do not have its {', '.join(names)}"

@@ -14,6 +14,7 @@ from s3shim.multipart import COMPOSITE
 _MD5 = re.compile("[0-9a-f]{32}")
 
 EXISTENCE = "existence"
+LAST_MODIFIED = "Last-Modified"
 CONTENT = frozenset({EXISTENCE, "size", "ETag", "checksums", "parts"})
 """The differences that only the bytes can settle; what is left is metadata."""
 
@@ -58,10 +59,10 @@ def look(backend: Backend, ref: ObjectRef) -> Known:
     return Known(*backend.get_object_parts(ref, NO_CONDITIONS))
 
 
-def differences(source: Known, target: Known | None) -> list[str]:
+def differences(source: Known, target: Known | None, *, dated: bool = False) -> list[str]:
     """Return in what ``target`` is not equal to ``source``; None is an object that is not there.
 
-    Last-Modified is not looked at. Checksums that only the target has are no difference.
+    Last-Modified counts where ``dated``. Checksums that only the target has are no difference.
     """
     if target is None:
         return [EXISTENCE]
@@ -87,6 +88,8 @@ def differences(source: Known, target: Known | None) -> list[str]:
         found.append("metadata")
     if mine.meta.tags != other.meta.tags:
         found.append("tags")
+    if dated and mine.last_modified != other.last_modified:
+        found.append(LAST_MODIFIED)
     return found
 
 

@@ -70,6 +70,7 @@ class Migration:
             else:
                 self._tell_missing(bucket)
             self._objects(pool, bucket.name)
+            self.progress.proceed()
             if self._mode is Mode.MIGRATE:
                 self._buckets.tidy(bucket.name)
         except Refused as refused:
@@ -89,7 +90,7 @@ class Migration:
         slots = BoundedSemaphore(self._concurrency)
         try:
             for key in self._keys(bucket):
-                self.progress.moved(0)
+                self.progress.proceed()
                 slots.acquire()
                 pool.submit(self._one, ObjectRef(bucket, key), slots)
         finally:

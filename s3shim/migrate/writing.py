@@ -13,6 +13,9 @@ from s3shim.migrate.records import Known
 from s3shim.migrate.uploads import Uploads, checksum_of_parts, is_made_by, split
 from s3shim.model import ObjectInfo, ObjectPart, ObjectRef, PartInfo, UploadRef
 
+LARGE = 5 << 30
+"""The bytes that every S3 takes in one request."""
+
 
 class Writing:
     """Writes objects of ``source`` to ``target``; ``moved`` is told of the bytes."""
@@ -96,6 +99,11 @@ class Writing:
                 stored.append(self._target.upload_part(upload, part.part_number, body))
             reader.check()
         return stored
+
+
+def parts_of_large(size: int) -> list[ObjectPart]:
+    """Return the parts in which an object without any is written where it is too large for one request."""
+    return split(size) if size > LARGE else []
 
 
 def kept(target: Backend, conditions: Conditions) -> Conditions:

@@ -70,6 +70,14 @@ def fill(backend) -> None:
         put(backend, key, key.encode())
 
 
+def put_sha256_parts(backend, key, datas) -> None:
+    """Put an object of parts with composite SHA-256."""
+    ref = begin(backend, key, algorithm="sha256", meta=ODD)
+    complete(
+        backend, ref, [upload(backend, ref, number, data, "sha256") for number, data in enumerate(datas, 1)]
+    )
+
+
 def add_ranges_and_appends(backend) -> None:
     """Put the objects whose ETags cannot be made from their bytes and parts alone."""
     ref = begin(backend, "range")
@@ -84,13 +92,13 @@ def add_ranges_and_appends(backend) -> None:
 
 
 def state(backend):
-    """Return all that can be seen of a storage but times."""
+    """Return all that can be seen of a storage."""
     seen = {}
     for bucket in backend.list_buckets():
         seen[bucket.name] = bucket.owner, bucket.created, backend.get_document(bucket.name, "cors")
         for info in backend.list_objects(bucket.name, ListQuery(max_keys=10_000)).items:
             found, parts = backend.get_object_parts(ObjectRef(bucket.name, info.key), NO_CONDITIONS)
-            fields = asdict(found) | {"last_modified": None}
+            fields = asdict(found)
             data = get(backend, info.key, bucket=bucket.name)
             seen[bucket.name, info.key] = fields, [asdict(part) for part in parts], data
     return seen
