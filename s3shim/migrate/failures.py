@@ -12,7 +12,9 @@ T = TypeVar("T")
 PASSING = frozenset({Code.ServiceUnavailable, Code.SlowDown, Code.RequestTimeout})
 """The codes of what may be better in a moment."""
 
-CHANGED = frozenset({Code.PreconditionFailed, Code.NoSuchKey, Code.NoSuchUpload})
+CHANGED = frozenset(
+    {Code.PreconditionFailed, Code.ConditionalRequestConflict, Code.NoSuchKey, Code.NoSuchUpload}
+)
 """The codes that say that an object or an upload is not what it was a moment ago."""
 
 ATTEMPTS = 5
