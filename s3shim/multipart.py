@@ -120,9 +120,13 @@ def assemble(upload: UploadInfo, stored: Mapping[int, PartInfo], completion: Com
         )
     found = _whole_checksum(upload, parts)
     _check_whole(completion, found)
-    md5s = b"".join(bytes.fromhex(part.etag) for part in parts)
-    etag = f"{hashlib.md5(md5s, usedforsecurity=False).hexdigest()}-{len(parts)}"
-    return Whole(parts, size, etag, found, upload.checksum_type)
+    return Whole(parts, size, etag_of_parts([part.etag for part in parts]), found, upload.checksum_type)
+
+
+def etag_of_parts(etags: list[str]) -> str:
+    """Return the ETag of the object that parts with these ETags make."""
+    md5s = b"".join(bytes.fromhex(etag) for etag in etags)
+    return f"{hashlib.md5(md5s, usedforsecurity=False).hexdigest()}-{len(etags)}"
 
 
 def _select(stored: Mapping[int, PartInfo], completion: Completion) -> list[PartInfo]:

@@ -46,3 +46,9 @@ def check_key(key: str) -> None:
         raise S3Error(Code.KeyTooLongError, Size=size, MaxSizeAllowed=MAX_KEY_BYTES)
     if "\0" in key:
         raise S3Error(Code.InvalidArgument, "Object key must not contain a NUL character.")
+
+
+def shown(text: bytes | str) -> str:
+    """Return a key or a name as visible ASCII on one line."""
+    decoded = text if isinstance(text, str) else text.decode("utf-8", "backslashreplace")
+    return decoded.encode("unicode_escape").decode("ascii")

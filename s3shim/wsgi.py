@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from s3shim.auth import credentials
 from s3shim.auth.authenticate import Authenticator, OpenAccess
 from s3shim.backends import open_backend
 from s3shim.backends.base import Backend
 from s3shim.config import Config, load
-from s3shim.config.embedded import nats_settings
+from s3shim.config.opening import backend_settings
 from s3shim.gateway import Gateway
 from s3shim.routes import Router
 from s3shim.wire.hosts import Proxies, Trusted
@@ -28,7 +26,7 @@ def create_app(config: Config, backend: Backend | None = None) -> Gateway:
     else:
         known = credentials.load(config.credentials)
     if backend is None:
-        backend = open_backend(config.backend, **_storage_settings(config))
+        backend = open_backend(config.backend, **backend_settings(config))
     backend.start()
     service = Service(
         token_key=known.token_key,
@@ -54,21 +52,6 @@ def create_app(config: Config, backend: Backend | None = None) -> Gateway:
     if config.referrer_policy:
         gateway.extra_headers.append(("Referrer-Policy", config.referrer_policy))
     return gateway
-
-
-def _storage_settings(config: Config) -> dict[str, Any]:
-    """Return what the backend is made with."""
-    far = nats_settings(config) or config.upstream
-    if far is not None:
-        return {"settings": far}
-    return {
-        "root": config.data,
-        "inline_max": config.inline_max,
-        "block_size": config.block_size,
-        "readers": config.workers * config.threads * 2 + 32,
-        "grace": config.grace,
-        "upload_expiry": config.upload_expiry,
-    }
 
 
 def __getattr__(name: str) -> Gateway:

@@ -53,6 +53,7 @@ class Capability(Flag):
     OBJECT_LOCK = auto()
     RENAME = auto()  # rename_object is atomic
     APPEND = auto()
+    LAST_MODIFIED = auto()
 
 
 class Backend(ABC):
@@ -226,6 +227,15 @@ class Backend(ABC):
         the first two are asked before the body is read as well.
         """
         raise not_implemented("PutObject with x-amz-write-offset-bytes")
+
+    # -- LAST_MODIFIED ------------------------------------------------------------------------
+
+    def put_object_last_modified(self, ref: ObjectRef, last_modified: int, conditions: Conditions) -> None:
+        """Give the object the Last-Modified (ms) that it had in another storage; nothing else of it changes.
+
+        Raises NoSuchKey, NoSuchVersion, and what ``conditions.check_write`` raises.
+        """
+        raise not_implemented("An earlier Last-Modified")
 
     # -- MULTIPART ----------------------------------------------------------------------------
     # An upload that is not known under its bucket, key and id is NoSuchUpload. Parts are never

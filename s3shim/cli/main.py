@@ -9,6 +9,7 @@ from s3shim import __version__
 from s3shim.cli.doctor import doctor
 from s3shim.cli.fsck import fsck
 from s3shim.cli.hiding import hide
+from s3shim.cli.migrate import migrate
 from s3shim.cli.serve import Server, fail
 from s3shim.cli.start import REFUSED
 from s3shim.config import ConfigError, load
@@ -16,6 +17,7 @@ from s3shim.config import ConfigError, load
 USAGE = """\
 usage: s3shim serve [flags]    serve S3; s3shim serve --help lists the flags
        s3shim fsck DIR         check a store; s3shim fsck --help says more
+       s3shim migrate SRC DST  copy everything into another storage; s3shim migrate --help says more
        s3shim doctor [FILE]    say why a signature does not match; s3shim doctor --help says more
        s3shim --version
 """
@@ -28,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return serve(arguments[1:])
     if arguments[:1] == ["fsck"]:
         return fsck(arguments[1:])
+    if arguments[:1] == ["migrate"]:
+        return migrate(arguments[1:])
     if arguments[:1] == ["doctor"]:
         return doctor(arguments[1:])
     if arguments == ["--version"]:

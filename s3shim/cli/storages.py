@@ -42,6 +42,10 @@ class Storage(ABC):
     def sweep(self) -> dict[str, Any]:
         """Remove what a crash has left; return what the log is to say of it."""
 
+    def inspect(self) -> None:
+        """Refuse what cannot be read, as ``prepare`` does; makes no store and takes no lock."""
+        self.prepare()
+
     def start(self) -> None:
         """Start what runs beside the server; the last thing before there are workers."""
         if self.beside is not None:
@@ -75,6 +79,11 @@ class LocalStorage(Storage):
     def sweep(self) -> dict[str, Any]:
         """See Storage."""
         return {"removed_files": self._guarded(sweep)}
+
+    def inspect(self) -> None:
+        """See Storage."""
+        layout.check_version(self._root)
+        self._guarded(layout.prepare)
 
     def _check_file_system(self) -> None:
         """Refuse what cannot hold a store; warn of what may not keep it."""

@@ -1,7 +1,8 @@
 """The storages under the contract: adding one is one line in BACKENDS.
 
 ``backend`` is each of them, started, with an empty bucket named "bucket" of the account "main".
-``conditional_backend`` is each that promises CONDITIONAL_WRITE, ``multipart_backend`` MULTIPART.
+``conditional_backend`` is each that promises CONDITIONAL_WRITE, ``multipart_backend`` MULTIPART,
+``dating_backend`` LAST_MODIFIED.
 """
 
 from __future__ import annotations
@@ -66,6 +67,12 @@ def conditional_backend(request, tmp_path):
 @pytest.fixture(params=promising(Capability.MULTIPART))
 def multipart_backend(request, tmp_path):
     """Each storage that takes multipart uploads."""
+    yield from started(request.param, tmp_path)
+
+
+@pytest.fixture(params=promising(Capability.LAST_MODIFIED))
+def dating_backend(request, tmp_path):
+    """Each storage that keeps a Last-Modified of another one."""
     yield from started(request.param, tmp_path)
 
 

@@ -21,7 +21,11 @@ class LocalBackend(Buckets, Objects, Derived, Multipart, Backend):
     """
 
     capabilities: ClassVar[Capability] = (
-        Capability.CONDITIONAL_WRITE | Capability.MULTIPART | Capability.RENAME | Capability.APPEND
+        Capability.CONDITIONAL_WRITE
+        | Capability.MULTIPART
+        | Capability.RENAME
+        | Capability.APPEND
+        | Capability.LAST_MODIFIED
     )
 
     def __init__(self, root: Path, **settings: Any) -> None:

@@ -55,6 +55,10 @@ class Objects:
         """See Backend."""
         writing.put_object_tags(self.store, ref, tags)
 
+    def put_object_last_modified(self, ref: ObjectRef, last_modified: int, conditions: Conditions) -> None:
+        """See Backend."""
+        writing.put_object_last_modified(self.store, ref, last_modified, conditions)
+
     def delete_object(self, ref: ObjectRef, conditions: Conditions) -> Deleted:
         """See Backend."""
         return writing.delete_object(self.store, ref, conditions)

@@ -153,6 +153,20 @@ def put_object_tags(store: Store, ref: ObjectRef, tags: dict[str, str]) -> None:
     store.committer.run(change, frees=not tags)
 
 
+def put_object_last_modified(
+    store: Store, ref: ObjectRef, last_modified: int, conditions: Conditions
+) -> None:
+    """See Backend.put_object_last_modified."""
+
+    def change(edit: Edit) -> None:
+        record = find(edit, ref)
+        check_write(conditions, record.info(ref.key))
+        record.last_modified = last_modified
+        edit.put_record(edit.bucket(ref.bucket).id, ref.key, record)
+
+    store.committer.run(change)
+
+
 def delete_object(store: Store, ref: ObjectRef, conditions: Conditions) -> Deleted:
     """See Backend.delete_object."""
     if ref.version_id not in (None, NULL_VERSION):

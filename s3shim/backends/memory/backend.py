@@ -32,7 +32,11 @@ class MemoryBackend(Uploads, Derived, Backend):
     """Objects in the memory of one process."""
 
     capabilities: ClassVar[Capability] = (
-        Capability.CONDITIONAL_WRITE | Capability.MULTIPART | Capability.RENAME | Capability.APPEND
+        Capability.CONDITIONAL_WRITE
+        | Capability.MULTIPART
+        | Capability.RENAME
+        | Capability.APPEND
+        | Capability.LAST_MODIFIED
     )
 
     def list_buckets(self) -> list[BucketInfo]:
@@ -144,3 +148,11 @@ class MemoryBackend(Uploads, Derived, Backend):
             bucket = self.bucket(ref.bucket)
             info, data = bucket.find(ref)
             bucket.objects[ref.key] = replace(info, meta=replace(info.meta, tags=tags)), data
+
+    def put_object_last_modified(self, ref: ObjectRef, last_modified: int, conditions: Conditions) -> None:
+        """See Backend."""
+        with self.lock:
+            bucket = self.bucket(ref.bucket)
+            info, data = bucket.find(ref)
+            check_write(conditions, info)
+            bucket.objects[ref.key] = replace(info, last_modified=last_modified), data

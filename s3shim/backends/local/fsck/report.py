@@ -56,9 +56,3 @@ class Report:
         """Note something of which there are ``number``; nothing where that is 0."""
         if number:
             self.notes.append(f"{number} {text}")
-
-
-def shown(text: bytes | str) -> str:
-    """Return a key or a name as visible ASCII on one line."""
-    decoded = text if isinstance(text, str) else text.decode("utf-8", "backslashreplace")
-    return decoded.encode("unicode_escape").decode("ascii")

@@ -10,7 +10,7 @@ import msgspec
 
 from s3shim.backends.local.fsck.contents import Contents
 from s3shim.backends.local.fsck.extents import Extents
-from s3shim.backends.local.fsck.report import Report, shown
+from s3shim.backends.local.fsck.report import Report
 from s3shim.backends.local.fsck.tally import Tally
 from s3shim.backends.local.records import (
     BUCKET,
@@ -30,7 +30,7 @@ from s3shim.backends.local.records import (
 )
 from s3shim.backends.local.tables import View, is_inline
 from s3shim.errors import S3Error
-from s3shim.names import check_key
+from s3shim.names import check_key, shown
 
 R = TypeVar("R")
 
