@@ -10,29 +10,36 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Callable
 
-from s3shim.backends.nats.buckets import BucketStreams
+from s3shim.backends.nats.buckets import AT_REST, BucketStreams
 from s3shim.backends.nats.failures import (
     FAILURES,
     WRONG_LAST_SEQUENCE,
     JetStreamError,
     NoAnswer,
     NotSent,
+    Uncertain,
     answer_of,
 )
-from s3shim.backends.nats.format import Content, Entry, meta_subject, read_entry, stream_of, tombstone
+from s3shim.backends.nats.format import (
+    Content,
+    Entry,
+    info_of,
+    meta_subject,
+    read_entry,
+    seq_of,
+    stream_of,
+    tombstone,
+)
 from s3shim.backends.nats.jetstream import JetStream
 from s3shim.conditions import NO_CONDITIONS, Conditions, check_write
 from s3shim.errors import Code, S3Error
-from s3shim.model import ObjectInfo
 
 _EXPECT = "Nats-Expected-Last-Subject-Sequence"
+_CHANGES = 100
 _PATIENCE = 20.0
 """Seconds that a writer goes on against others who win."""
-
-
-class Uncertain(Exception):
-    """Whether the object was made cannot be told: its chunks must stay."""
 
 
 class Catalog:
@@ -62,6 +69,27 @@ class Catalog:
             raise S3Error(Code.NoSuchKey, Key=key)
         return found
 
+    async def check(self, bucket: str, key: str, conditions: Conditions) -> None:
+        """Raise what ``check_write`` raises of the object that is there now."""
+        check_write(conditions, info_of(await self.entry(bucket, key), key))
+
+    async def find_same(self, bucket: str, incarnation: str) -> None:
+        """Raise NoSuchBucket unless the bucket is the one that chunks were written to."""
+        found = await self.buckets.find(bucket)
+        if found.incarnation != incarnation:
+            raise S3Error(Code.NoSuchBucket, BucketName=bucket)
+
+    async def change(self, bucket: str, key: str, make: Callable[[Entry], bytes]) -> Entry:
+        """Make what ``make`` makes of the object's entry its entry, its chunks stay; return the one before.
+
+        Raises NoSuchKey, what ``make`` raises, SlowDown, and as ``rewrite``.
+        """
+        for _ in range(_CHANGES):
+            entry = await self.live(bucket, key)
+            if await self.rewrite(bucket, key, make(entry), entry):
+                return entry
+        raise S3Error(Code.SlowDown)
+
     async def replace(
         self,
         bucket: str,
@@ -75,8 +103,23 @@ class Catalog:
 
         ``current`` is what was last seen there. Raises Uncertain, and what means that nothing has changed:
         NoSuchBucket, ConditionalRequestConflict, InsufficientStorage, ServiceUnavailable, and what
-        ``check_write`` raises.
+        ``check_write`` raises. The bucket must have been the one of ``content`` just before.
         """
+        began = time.monotonic()
+        replaced = await self._replace(bucket, key, data, content, conditions, current)
+        if time.monotonic() - began > AT_REST / 2:
+            await self._check_bucket(bucket, key, content)
+        return replaced
+
+    async def _replace(
+        self,
+        bucket: str,
+        key: str,
+        data: bytes,
+        content: Content,
+        conditions: Conditions,
+        current: Entry | None,
+    ) -> Entry | None:
         deadline = time.monotonic() + _PATIENCE
         uncertain = False
         while True:
@@ -89,12 +132,12 @@ class Catalog:
             except JetStreamError as refused:
                 if refused.code not in WRONG_LAST_SEQUENCE:
                     if uncertain:
-                        raise Uncertain from None
+                        raise Uncertain() from None
                     raise answer_of(refused, bucket) from None
             except NotSent as failure:
                 if not await self._bucket_will_do(bucket, content.incarnation, deadline):
                     if uncertain:
-                        raise Uncertain from None
+                        raise Uncertain() from None
                     raise answer_of(failure, bucket) from None
             except NoAnswer:
                 uncertain = True
@@ -103,12 +146,23 @@ class Catalog:
                 return seen
             if uncertain and seq_of(current) != seq_of(seen):
                 # Ours may have been replaced already, and whoever did it removes its chunks.
-                raise Uncertain
+                raise Uncertain()
             if time.monotonic() > deadline:
                 raise S3Error(
                     Code.SlowDown if conditions is NO_CONDITIONS else Code.ConditionalRequestConflict
                 )
             await asyncio.sleep(random.uniform(0.0, 0.004))
+
+    async def _check_bucket(self, bucket: str, key: str, content: Content) -> None:
+        """Take the object back where the bucket was made anew between the last look at it and the object."""
+        try:
+            await self.find_same(bucket, content.incarnation)
+        except S3Error as error:
+            if error.code is Code.NoSuchBucket:
+                entry = await self.entry(bucket, key)
+                if entry is not None and entry.nuid == content.nuid and not entry.deleted:
+                    await self.rewrite(bucket, key, tombstone(entry), entry)
+            raise
 
     async def rewrite(self, bucket: str, key: str, data: bytes, entry: Entry | None) -> bool:
         """Make ``data`` the key's entry, once; False where ``entry`` is not what it would replace.
@@ -167,7 +221,7 @@ class Catalog:
             return await self.entry(bucket, key)
         except S3Error:
             if uncertain:
-                raise Uncertain from None
+                raise Uncertain() from None
             raise
 
     async def _purge(self, bucket: str, key: str, entry: Entry) -> None:
@@ -196,13 +250,3 @@ class Catalog:
         await self.buckets.reopen_abandoned(bucket, found)
         await asyncio.sleep(0.02)
         return True
-
-
-def seq_of(entry: Entry | None) -> int:
-    """Return the number of an entry's message, 0 for none."""
-    return 0 if entry is None else entry.seq
-
-
-def info_of(entry: Entry | None, key: str) -> ObjectInfo | None:
-    """Return what is to be held against conditions, None where there is no object."""
-    return None if entry is None or entry.deleted else entry.info(key)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from s3shim.backends.nats.catalog import Catalog
 from s3shim.backends.nats.failures import FAILURES
-from s3shim.backends.nats.format import chunk_subject, store_of, stream_of
+from s3shim.backends.nats.format import Entry, chunk_subject, store_of, stream_of
 from s3shim.backends.nats.jetstream import JetStream
 from s3shim.backends.nats.kv import KeyValue
 from s3shim.errors import S3Error
@@ -71,6 +71,11 @@ class Reclaim:
         """Remove the chunks of an object that has been replaced; for any thread."""
         if nuid:
             self._queue.append(Replaced(time.monotonic() + self.grace, bucket, key, nuid))
+
+    def replaced(self, bucket: str, key: str, entry: Entry | None) -> None:
+        """Remove the chunks of an entry that is gone, in due time."""
+        if entry is not None and not entry.deleted and entry.chunks:
+            self.later(bucket, key, entry.nuid)
 
     async def run(self) -> None:
         """Remove what is due and renew leases, until cancelled."""

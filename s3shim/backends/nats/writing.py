@@ -13,13 +13,10 @@ from collections import deque
 from concurrent.futures import Future
 
 from s3shim import checksums
-from s3shim.backends.nats.buckets import AT_REST
-from s3shim.backends.nats.catalog import Uncertain
-from s3shim.backends.nats.chunks import WINDOW, ChunkWriter, split
-from s3shim.backends.nats.failures import FAILURES, answer_of
-from s3shim.backends.nats.format import Content, Entry, new_nuid, tombstone, write_entry
-from s3shim.backends.nats.store import Store
-from s3shim.backends.nats.stored import write_parts
+from s3shim.backends.nats.chunks import WINDOW, ChunkWriter, split, write_parts
+from s3shim.backends.nats.failures import FAILURES, Uncertain, answer_of
+from s3shim.backends.nats.format import Content, new_nuid, write_entry
+from s3shim.backends.nats.store import Calls, Store
 from s3shim.conditions import Conditions
 from s3shim.errors import Code, S3Error
 from s3shim.model import Body, Digests, ObjectInfo, ObjectMeta, ObjectPart, ObjectRef
@@ -32,12 +29,12 @@ _STALE = 1800.0
 class Written:
     """The chunks of a body that has been read to its end and verified; the last window may be under way."""
 
-    def __init__(self, store: Store, bucket: str) -> None:
+    def __init__(self, store: Store, bucket: str, nuid: str = "") -> None:
         self.store = store
         self.bucket = bucket
         known = store.buckets.remembered(bucket) or store.call(store.buckets.find(bucket))
         self.incarnation = known.incarnation
-        self.nuid = new_nuid()
+        self.nuid = nuid or new_nuid()
         self.size = 0
         self.digests = Digests("", {})
         self.rest: list[bytes] = []
@@ -96,8 +93,12 @@ class Written:
         try:
             self._windows.popleft().result()
         except FAILURES as failure:
-            self.store.call(_find_same(self))
+            self.store.call(self.find_same())
             raise answer_of(failure, self.bucket) from None
+
+    async def find_same(self) -> None:
+        """Raise NoSuchBucket unless the bucket is the one that the chunks were written to."""
+        await self.store.catalog.find_same(self.bucket, self.incarnation)
 
     @property
     def content(self) -> Content:
@@ -132,19 +133,6 @@ async def _writer(store: Store, bucket: str, nuid: str) -> ChunkWriter:
     return ChunkWriter(store.js, bucket, nuid)
 
 
-def put_object(
-    store: Store, ref: ObjectRef, body: Body, meta: ObjectMeta, conditions: Conditions
-) -> ObjectInfo:
-    """See Backend.put_object."""
-    written = Written(store, ref.bucket)
-    written.take(body)
-    info = ObjectInfo(
-        ref.key, written.size, written.digests.md5, time.time_ns() // 1_000_000, meta, written.sums
-    )
-    store.call(finish(written, info, [], conditions))
-    return info
-
-
 async def finish(written: Written, info: ObjectInfo, parts: list[ObjectPart], conditions: Conditions) -> None:
     """Store the rest of the chunks, and make them the object. Raises as ``Catalog.replace``, but Uncertain.
 
@@ -153,20 +141,17 @@ async def finish(written: Written, info: ObjectInfo, parts: list[ObjectPart], co
     store, bucket = written.store, written.bucket
     try:
         written.check_age()
-        began = time.monotonic()
         current, _ = await asyncio.gather(store.catalog.entry(bucket, info.key), store_rest(written))
         content = written.content
-        await write_parts(store, bucket, written.nuid, parts)
+        await write_parts(store.js, bucket, written.nuid, parts)
         data = write_entry(bucket, info, content, parts)
         replaced = await store.catalog.replace(bucket, info.key, data, content, conditions, current)
-        if time.monotonic() - began > AT_REST:
-            await _check_bucket(written, info.key)
     except Uncertain:
-        raise S3Error(Code.ServiceUnavailable) from None
+        raise
     except BaseException:
         await written.remove()
         raise
-    release(store, bucket, info.key, replaced)
+    store.reclaim.replaced(bucket, info.key, replaced)
 
 
 async def store_rest(written: Written) -> None:
@@ -179,34 +164,23 @@ async def store_rest(written: Written) -> None:
         if written.rest and written.writer is None:
             written.writer = ChunkWriter(store.js, bucket, written.nuid)
         if written.writer is not None:
-            await asyncio.gather(_find_same(written), written.writer.publish(written.rest))
+            await asyncio.gather(written.find_same(), written.writer.publish(written.rest))
         else:
-            await _find_same(written)
+            await written.find_same()
     except FAILURES as failure:
-        await _find_same(written)
+        await written.find_same()
         raise answer_of(failure, bucket) from None
 
 
-async def _find_same(written: Written) -> None:
-    """Raise NoSuchBucket unless the bucket is the one that the chunks were written to."""
-    found = await written.store.buckets.find(written.bucket)
-    if found.incarnation != written.incarnation:
-        raise S3Error(Code.NoSuchBucket, BucketName=written.bucket)
+class Writing(Calls):
+    """PutObject."""
 
-
-async def _check_bucket(written: Written, key: str) -> None:
-    """Take the object back where the bucket was made anew between the last look at it and the object."""
-    try:
-        await _find_same(written)
-    except S3Error as error:
-        if error.code is Code.NoSuchBucket:
-            entry = await written.store.catalog.entry(written.bucket, key)
-            if entry is not None and entry.nuid == written.nuid and not entry.deleted:
-                await written.store.catalog.rewrite(written.bucket, key, tombstone(entry), entry)
-        raise
-
-
-def release(store: Store, bucket: str, key: str, replaced: Entry | None) -> None:
-    """Let the chunks of an entry that is gone be removed."""
-    if replaced is not None and not replaced.deleted and replaced.chunks:
-        store.reclaim.later(bucket, key, replaced.nuid)
+    def put_object(self, ref: ObjectRef, body: Body, meta: ObjectMeta, conditions: Conditions) -> ObjectInfo:
+        """See Backend."""
+        store = self.store
+        written = Written(store, ref.bucket)
+        written.take(body)
+        now = time.time_ns() // 1_000_000
+        info = ObjectInfo(ref.key, written.size, written.digests.md5, now, meta, written.sums)
+        store.call(finish(written, info, [], conditions))
+        return info
