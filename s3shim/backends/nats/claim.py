@@ -19,6 +19,7 @@ from s3shim.backends.nats.upload_records import (
     parts_prefix,
 )
 from s3shim.backends.nats.uploads import find_upload
+from s3shim.errors import Code, S3Error
 from s3shim.model import ObjectInfo, UploadRef
 
 _BEAT = 5_000
@@ -57,6 +58,18 @@ class Claim:
     def look(self) -> None:
         """Read the record. Raises NoSuchUpload, NoSuchBucket, ServiceUnavailable."""
         self.key, self.record = self.store.call(find_upload(self.store, self.upload))
+
+    def check(self) -> None:
+        """Raise Overtaken unless the record is the one that was seen; ServiceUnavailable."""
+        seen = self.record.seq
+        try:
+            self.look()
+        except S3Error as error:
+            if error.code is Code.ServiceUnavailable:
+                raise
+            raise Overtaken from None
+        if self.record.seq != seen:
+            raise Overtaken
 
     def take(self, nuid: str) -> str:
         """Begin to complete, with ``nuid`` for the object; return that of one who began. Raises Overtaken."""

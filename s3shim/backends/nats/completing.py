@@ -51,7 +51,13 @@ class Completions(Calls):
 def _complete(claim: Claim, completion: Completion, conditions: Conditions) -> ObjectInfo:
     """Make the object of the parts; where that is refused, the upload is as it was. Raises Overtaken."""
     store, upload = claim.store, claim.upload
-    _choose(claim, {number: part.info() for number, part in claim.parts().items()}, completion, conditions)
+    try:
+        infos = {number: part.info() for number, part in claim.parts().items()}
+        _choose(claim, infos, completion, conditions)
+    except S3Error:
+        # An upload that has ended meanwhile has lost its parts: what is missing then is the upload.
+        claim.check()
+        raise
     written = target_of(claim)
     old = claim.take(written.nuid)
     try:
@@ -70,7 +76,6 @@ def _complete(claim: Claim, completion: Completion, conditions: Conditions) -> O
         if error.code is Code.ServiceUnavailable and claim.committing:
             # It may have happened: the same request again, to any gateway, finds out.
             raise
-        # An upload that was aborted has lost its parts: what is missing then is the upload.
         claim.give_back()
         store.call(written.remove())
         raise
