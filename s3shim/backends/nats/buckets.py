@@ -43,12 +43,14 @@ _PAGE = 256
 class BucketStream:
     """A bucket and its stream. ``incarnation`` is another one for each stream of the same name.
 
-    ``state`` is the stream's: first_seq, last_seq, messages, bytes.
+    ``made`` is when the stream was, as the server says it; ``state`` is the stream's: first_seq, last_seq,
+    messages, bytes.
     """
 
     info: BucketInfo
     store: str
     incarnation: str
+    made: str
     replicas: int
     direct: bool
     config: dict[str, Any]
@@ -111,7 +113,8 @@ class BucketStreams:
         metadata = {OWNER: info.owner, CREATED: str(info.created), NONCE: nonce}
         stream = stream_of(info.name)
         try:
-            await self.js.do(f"STREAM.CREATE.{stream}", self._config(info.name, metadata))
+            answer = await self.js.do(f"STREAM.CREATE.{stream}", self._config(info.name, metadata))
+            await self._empty(info.name, self._of(info.name, answer))
             return
         except JetStreamError as refused:
             if refused.code != STREAM_EXISTS:
@@ -121,11 +124,25 @@ class BucketStreams:
             found = await self.find(info.name)
             if found.config.get("metadata", {}).get(NONCE) != nonce:
                 raise answer_of(failure, info.name) from None
+            await self._empty(info.name, found)
             return
         same = (await self.find(info.name)).info.owner == info.owner
         raise S3Error(
             Code.BucketAlreadyOwnedByYou if same else Code.BucketAlreadyExists, BucketName=info.name
         )
+
+    async def _empty(self, bucket: str, found: BucketStream) -> None:
+        """Remove what is older than the stream.
+
+        Where nats-server 2.15.1 is still removing the files of a stream, and the next of its name is removed
+        as well, the files of that one stay, and the third stream begins with its messages.
+        """
+        state = found.state
+        if state["messages"] and milliseconds(state["first_ts"]) <= milliseconds(found.made):
+            try:
+                await self.js.do(f"STREAM.PURGE.{stream_of(bucket)}", {"seq": state["last_seq"] + 1})
+            except FAILURES as failure:
+                raise answer_of(failure, bucket) from None
 
     async def shut(self, bucket: str) -> BucketStream:
         """Let the bucket take no metadata: what is in it now can be looked at without a race."""
@@ -180,6 +197,7 @@ class BucketStreams:
             BucketInfo(bucket, owner, created),
             store_of(bucket),
             incarnation,
+            made,
             int(config.get("num_replicas", 1)),
             bool(config.get("allow_direct")),
             config,
