@@ -11,6 +11,7 @@ from typing import Any
 
 from s3shim.backends.nats.failures import (
     FAILURES,
+    STORE_NOT_MADE,
     STREAM_EXISTS,
     STREAM_NOT_FOUND,
     JetStreamError,
@@ -37,6 +38,7 @@ AT_REST = 0.03
 _REMEMBERED = 1.0
 _CLOSING_FOR = 30_000
 _PAGE = 256
+_PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4)
 
 
 @dataclass(slots=True)
@@ -113,7 +115,7 @@ class BucketStreams:
         metadata = {OWNER: info.owner, CREATED: str(info.created), NONCE: nonce}
         stream = stream_of(info.name)
         try:
-            answer = await self.js.do(f"STREAM.CREATE.{stream}", self._config(info.name, metadata))
+            answer = await self._make(stream, self._config(info.name, metadata))
             await self._empty(info.name, self._of(info.name, answer))
             return
         except JetStreamError as refused:
@@ -130,6 +132,17 @@ class BucketStreams:
         raise S3Error(
             Code.BucketAlreadyOwnedByYou if same else Code.BucketAlreadyExists, BucketName=info.name
         )
+
+    async def _make(self, stream: str, config: dict[str, Any]) -> dict[str, Any]:
+        for pause in _PAUSES:
+            try:
+                return await self.js.do(f"STREAM.CREATE.{stream}", config)
+            except JetStreamError as refused:
+                # Its files are in the way of those of a stream of this name that is still being removed.
+                if refused.code != STORE_NOT_MADE:
+                    raise
+            await asyncio.sleep(pause)
+        return await self.js.do(f"STREAM.CREATE.{stream}", config)
 
     async def _empty(self, bucket: str, found: BucketStream) -> None:
         """Remove what is older than the stream.
