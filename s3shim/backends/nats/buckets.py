@@ -11,6 +11,7 @@ from typing import Any
 
 from s3shim.backends.nats.failures import (
     FAILURES,
+    STORE_NOT_MADE,
     STREAM_EXISTS,
     STREAM_NOT_FOUND,
     JetStreamError,
@@ -37,18 +38,21 @@ AT_REST = 0.03
 _REMEMBERED = 1.0
 _CLOSING_FOR = 30_000
 _PAGE = 256
+_PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4)
 
 
 @dataclass(slots=True)
 class BucketStream:
     """A bucket and its stream. ``incarnation`` is another one for each stream of the same name.
 
-    ``state`` is the stream's: first_seq, last_seq, messages, bytes.
+    ``made`` is when the stream was, as the server says it; ``state`` is the stream's: first_seq, last_seq,
+    messages, bytes.
     """
 
     info: BucketInfo
     store: str
     incarnation: str
+    made: str
     replicas: int
     direct: bool
     config: dict[str, Any]
@@ -111,7 +115,8 @@ class BucketStreams:
         metadata = {OWNER: info.owner, CREATED: str(info.created), NONCE: nonce}
         stream = stream_of(info.name)
         try:
-            await self.js.do(f"STREAM.CREATE.{stream}", self._config(info.name, metadata))
+            answer = await self._make(stream, self._config(info.name, metadata))
+            await self._empty(info.name, self._of(info.name, answer))
             return
         except JetStreamError as refused:
             if refused.code != STREAM_EXISTS:
@@ -121,11 +126,36 @@ class BucketStreams:
             found = await self.find(info.name)
             if found.config.get("metadata", {}).get(NONCE) != nonce:
                 raise answer_of(failure, info.name) from None
+            await self._empty(info.name, found)
             return
         same = (await self.find(info.name)).info.owner == info.owner
         raise S3Error(
             Code.BucketAlreadyOwnedByYou if same else Code.BucketAlreadyExists, BucketName=info.name
         )
+
+    async def _make(self, stream: str, config: dict[str, Any]) -> dict[str, Any]:
+        for pause in _PAUSES:
+            try:
+                return await self.js.do(f"STREAM.CREATE.{stream}", config)
+            except JetStreamError as refused:
+                # Its files are in the way of those of a stream of this name that is still being removed.
+                if refused.code != STORE_NOT_MADE:
+                    raise
+            await asyncio.sleep(pause)
+        return await self.js.do(f"STREAM.CREATE.{stream}", config)
+
+    async def _empty(self, bucket: str, found: BucketStream) -> None:
+        """Remove what is older than the stream.
+
+        Where nats-server 2.15.1 is still removing the files of a stream, and the next of its name is removed
+        as well, the files of that one stay, and the third stream begins with its messages.
+        """
+        state = found.state
+        if state["messages"] and milliseconds(state["first_ts"]) <= milliseconds(found.made):
+            try:
+                await self.js.do(f"STREAM.PURGE.{stream_of(bucket)}", {"seq": state["last_seq"] + 1})
+            except FAILURES as failure:
+                raise answer_of(failure, bucket) from None
 
     async def shut(self, bucket: str) -> BucketStream:
         """Let the bucket take no metadata: what is in it now can be looked at without a race."""
@@ -180,6 +210,7 @@ class BucketStreams:
             BucketInfo(bucket, owner, created),
             store_of(bucket),
             incarnation,
+            made,
             int(config.get("num_replicas", 1)),
             bool(config.get("allow_direct")),
             config,
