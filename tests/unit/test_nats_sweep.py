@@ -10,6 +10,7 @@ from s3shim.backends.nats.format import stream_of
 from s3shim.backends.nats.index import Index
 from s3shim.backends.nats.mirror import Source
 from s3shim.backends.nats.sweep import Housekeeper, compact, drop_old_rows
+from s3shim.backends.nats.values import Values
 from s3shim.model import ListQuery
 from tests.unit.nats_server import delete, make_bucket, put, remove_bucket, stranger
 
@@ -255,7 +256,7 @@ def test_a_round(nats_server, bucket, client, index, source):
     stranger(nats_server.url, lambda js: js.purge_stream(stream_of(bucket), subject=f"$O.{bucket}.M.>"))
     keeper = Housekeeper(source, index, grace=0)
     put(nats_server.url, bucket, "three")
-    keeper.check([index.mirror(bucket)])
+    keeper.check(Values(source).mirror)
     assert keys(index, bucket) == ["three"]
     keeper.clean(bucket, none_held)
     assert len(subjects(client, bucket, "C")) == 1
@@ -267,6 +268,6 @@ def test_a_round_goes_on_while_nats_is_gone(bucket, client, index, source, caplo
     source.jetstream.timeout = 0.2
     client.call(client.connection.close())
     keeper = Housekeeper(source, index, grace=0)
-    keeper.check([index.mirror(bucket)])
+    keeper.check(Values(source).mirror)
     keeper.clean(bucket, none_held)
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 4

@@ -10,7 +10,7 @@ from s3shim.backends.nats.copies import Copying
 from s3shim.backends.nats.derived import Deriving
 from s3shim.backends.nats.multipart import Multipart
 from s3shim.backends.nats.reading import Reading
-from s3shim.backends.nats.settings import NatsSettings
+from s3shim.backends.nats.rounds import Rounds
 from s3shim.backends.nats.writing import Writing
 
 
@@ -23,5 +23,19 @@ class NatsBackend(BucketCalls, Reading, Writing, Deriving, Copying, Multipart, B
         {"copy_object", "upload_part_copy", "complete_multipart_upload"}
     )
 
-    def __init__(self, settings: NatsSettings) -> None:
-        super().__init__(settings)
+    _rounds: Rounds | None = None
+
+    def start(self) -> None:
+        """See Backend. Returns without a connection where there is none yet."""
+        super().start()
+        self._rounds = Rounds(self.store, self.settings.upload_expiry)
+        self._rounds.start()
+
+    def close(self) -> None:
+        """See Backend."""
+        rounds, self._rounds = self._rounds, None
+        if rounds is not None:
+            rounds.stop()
+        super().close()
+        if rounds is not None:
+            rounds.join()

@@ -21,6 +21,9 @@ from s3shim.backends.nats.jetstream import JetStream
 from s3shim.backends.nats.kv import KeyValue
 from s3shim.errors import S3Error
 
+LEASES = "lease"
+"""What the keys of leases begin with."""
+
 _TURN = 1.0
 _LEASE_AFTER = 10.0
 _LEASE_EVERY = 10.0
@@ -139,4 +142,4 @@ class Reclaim:
 
 def lease_key(bucket: str, nuid: str) -> str:
     """Return the key under which a reader says that it needs the chunks."""
-    return f"lease.{store_of(bucket)}.{nuid}"
+    return f"{LEASES}.{store_of(bucket)}.{nuid}"

@@ -12,13 +12,12 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from s3shim.backends.nats.cache import Cache, CacheLost
-from s3shim.backends.nats.failures import FAILURES, STREAM_NOT_FOUND, JetStreamError
-from s3shim.backends.nats.format import all_chunks
+from s3shim.backends.nats.cache import Cache
+from s3shim.backends.nats.failures import STREAM_NOT_FOUND, JetStreamError
+from s3shim.backends.nats.format import all_chunks, bucket_of_stream
 from s3shim.backends.nats.index import Index
 from s3shim.backends.nats.mirror import Mirror, Source
 from s3shim.backends.nats.rows import Rows
-from s3shim.errors import S3Error
 from s3shim.times import milliseconds
 
 T = TypeVar("T")
@@ -46,7 +45,7 @@ class Housekeeper:
     def __init__(self, source: Source, index: Index, grace: float = GRACE) -> None:
         self._source = source
         self._index = index
-        self._grace = grace
+        self.grace = grace
         self._fd = -1
         self._orphans: dict[str, dict[str, float]] = {}
 
@@ -76,17 +75,20 @@ class Housekeeper:
         if fd >= 0:
             os.close(fd)
 
-    def check(self, mirrors: list[Mirror]) -> None:
-        """Count what the host has looked at, and drop what belongs to no stream any more; every 5 minutes."""
-        known = _quietly("the key index", lambda: set(self._source.cache.read(lambda rows: rows.streams())))
-        for mirror in mirrors:
-            if known and mirror.stream in known:
-                _quietly(mirror.stream, mirror.count)
+    def check(self, other: Mirror) -> None:
+        """Count what the host has looked at, of buckets and of ``other``; drop what belongs to no stream."""
+        known = _quietly("the key index", lambda: self._source.cache.read(lambda rows: rows.streams()))
+        for stream in known or ():
+            bucket = bucket_of_stream(stream)
+            if bucket is not None:
+                _quietly(stream, self._index.mirror(bucket).count)
+            elif stream == other.stream:
+                _quietly(stream, other.count)
         _quietly("the key index", lambda: drop_old_rows(self._source))
 
     def clean(self, bucket: str, held: Held) -> None:
-        """Remove the bucket's traces of removed names, and chunks that nobody needs; every hour or so."""
-        _quietly(bucket, lambda: compact(self._index.mirror(bucket), self._grace))
+        """Remove the bucket's traces of removed names, and chunks that nobody needs."""
+        _quietly(bucket, lambda: compact(self._index.mirror(bucket), self.grace))
         _quietly(bucket, lambda: self.remove_orphans(bucket, held))
 
     def remove_orphans(self, bucket: str, held: Held) -> int:
@@ -110,8 +112,8 @@ class Housekeeper:
             orphans = self._unneeded(bucket, subjects, held)
             now = time.monotonic()
             page = {subject: seen.get(subject, now) for subject in orphans}
-            due = [subject for subject, since in page.items() if now - since >= self._grace]
-            before = milliseconds(info["ts"]) - int(self._grace * 1000)
+            due = [subject for subject, since in page.items() if now - since >= self.grace]
+            before = milliseconds(info["ts"]) - int(self.grace * 1000)
             gone = source.bridge.call(_remove_old(source, mirror.stream, due, before))
             still |= page
             removed += gone
@@ -199,6 +201,6 @@ def _abandon(cache: Cache, stream: str) -> None:
 def _quietly(name: str, work: Callable[[], T]) -> T | None:
     try:
         return work()
-    except (*FAILURES, CacheLost, S3Error, OSError) as error:
-        log.warning("%s cannot be cleaned up now: %s", name, error)
+    except Exception as error:  # the next round is another chance
+        log.warning("%s cannot be cleaned up now: %r", name, error)
         return None
