@@ -8,8 +8,9 @@ import pytest
 from s3shim.backends.nats.cache import Cache
 from s3shim.backends.nats.index import Index
 from s3shim.backends.nats.mirror import Source
+from tests.nats_server import NatsServer
 from tests.unit.damaging import fill
-from tests.unit.nats_server import Client, NatsServer, make_bucket, remove_bucket
+from tests.unit.nats_clients import Client, make_bucket, remove_bucket
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +30,7 @@ def damaged(sound, tmp_path):
 @pytest.fixture(scope="session")
 def nats_server(tmp_path_factory):
     """A nats-server with JetStream."""
-    server = NatsServer(tmp_path_factory.mktemp("nats"))
+    server = NatsServer(tmp_path_factory.mktemp("nats")).start()
     yield server
     server.stop()
 

@@ -4,7 +4,7 @@ import pytest
 
 from s3shim.backends.nats.buckets import BucketStreams
 from s3shim.model import BucketInfo, ListQuery
-from tests.unit.nats_server import put
+from tests.unit.nats_clients import put
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def test_a_bucket_that_is_made_again_is_empty(nats_server, client, buckets, inde
     name = "made-again"
     client.call(buckets.create(BucketInfo(name, "main", 1)))
     put(nats_server.url, name, "one", "two")
-    (streams,) = nats_server.directory.rglob("streams")
+    (streams,) = nats_server.path.rglob("streams")
     leftover = streams / f".OBJ_{name}"
     leftover.mkdir()
     (leftover / "1.blk").write_bytes(b"")

@@ -14,7 +14,7 @@ from s3shim.backends.nats.cache import Cache
 from s3shim.backends.nats.rows import Damaged
 from s3shim.errors import Code, S3Error
 from s3shim.model import ListQuery
-from tests.unit.nats_server import Client, put
+from tests.unit.nats_clients import Client, put
 
 KEYS = [f"key/{number:05d}" for number in range(300)]
 

@@ -14,7 +14,8 @@ from s3shim.backends.nats.mirror import Source
 from s3shim.errors import Code, S3Error
 from s3shim.model import ListQuery
 from tests.contract.bodies import code_of
-from tests.unit.nats_server import Client, NatsServer, delete, make_bucket, put, remove_bucket, stranger
+from tests.nats_server import NatsServer
+from tests.unit.nats_clients import Client, delete, make_bucket, put, remove_bucket, stranger
 
 KEYS = ["b", "a/2", "a/1", "a", "ä", "\U0001f600", "zz", "a.b", "a b", "￿", "\U00010000", "%2F", "a//", "é"]
 
@@ -281,7 +282,7 @@ def test_many_threads(nats_server, bucket, index):
 
 
 def test_a_restarted_server_holds_the_same_streams(tmp_path):
-    server = NatsServer(tmp_path)
+    server = NatsServer(tmp_path).start()
     cache = Cache(tmp_path / "index")
     try:
         make_bucket(server.url, "bucket")
@@ -293,7 +294,8 @@ def test_a_restarted_server_holds_the_same_streams(tmp_path):
             assert keys(index, "bucket") == sorted(KEYS, key=str.encode)
             states.append(index.mirror("bucket").count())
             client.close()
-            server.restart()
+            server.stop()
+            server.start()
         assert states[0].id == states[1].id
     finally:
         cache.close()

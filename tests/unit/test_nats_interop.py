@@ -16,7 +16,7 @@ from s3shim.backends.nats.backend import NatsBackend
 from s3shim.backends.nats.settings import NatsSettings
 from s3shim.config import load
 from s3shim.wsgi import create_app
-from tests.unit.nats_server import stranger
+from tests.unit.nats_clients import stranger
 from tests.wire.client import Client
 
 KEYS = ("INTEROPACCESSKEY", "interop-secret-interop-secret")

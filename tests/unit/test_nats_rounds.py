@@ -12,7 +12,7 @@ from s3shim.conditions import NO_CONDITIONS
 from s3shim.model import BucketInfo, ListQuery, ObjectRef, UploadQuery
 from tests.contract.bodies import get, put
 from tests.contract.uploads import begin, complete, upload
-from tests.unit.nats_server import remove_stream
+from tests.unit.nats_clients import remove_stream
 
 DATA = bytes(range(256)) * 1000
 

@@ -12,7 +12,7 @@ from s3shim.backends.nats.mirror import Source
 from s3shim.backends.nats.sweep import Housekeeper, compact, drop_old_rows
 from s3shim.backends.nats.values import Values
 from s3shim.model import ListQuery
-from tests.unit.nats_server import delete, make_bucket, put, remove_bucket, stranger
+from tests.unit.nats_clients import delete, make_bucket, put, remove_bucket, stranger
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from s3shim.backends.nats.kv import PREFIX, STREAM, KeyValue
 from s3shim.backends.nats.values import Values
-from tests.unit.nats_server import remove_stream, stranger
+from tests.unit.nats_clients import remove_stream, stranger
 
 
 @pytest.fixture

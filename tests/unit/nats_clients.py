@@ -1,11 +1,8 @@
-"""A nats-server of our own on a port that the kernel chose, and clients of it."""
+"""Clients of a nats-server: ours, and those that know nothing of us."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -24,50 +21,6 @@ from s3shim.backends.nats.jetstream import JetStream
 from s3shim.backends.nats.settings import NatsSettings
 
 T = TypeVar("T")
-
-BINARY = Path(sys.executable).parent / "nats-server"
-
-
-class NatsServer:
-    """The server, its data in ``directory``."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self._config = directory / "server.conf"
-        self._config.write_text(
-            f'listen: "127.0.0.1:-1"\nports_file_dir: "{directory}"\n'
-            f'jetstream {{ store_dir: "{directory}/data" }}\n'
-        )
-        self.process = self._start()
-
-    @property
-    def url(self) -> str:
-        """Where clients connect."""
-        return self._url
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        with open(self.directory / "log", "ab") as log:
-            process = subprocess.Popen([str(BINARY), "-c", str(self._config)], stdout=log, stderr=log)
-        ports = self.directory / f"nats-server_{process.pid}.ports"
-        deadline = time.monotonic() + 10
-        while True:
-            assert process.poll() is None, (self.directory / "log").read_text()
-            assert time.monotonic() < deadline
-            try:
-                self._url = json.loads(ports.read_text())["nats"][0]
-                return process
-            except (OSError, ValueError):
-                time.sleep(0.01)
-
-    def restart(self) -> None:
-        """Stop it and start it with its data, on another port."""
-        self.stop()
-        self.process = self._start()
-
-    def stop(self) -> None:
-        """End it."""
-        self.process.terminate()
-        self.process.wait()
 
 
 class Client:
