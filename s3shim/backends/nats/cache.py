@@ -134,11 +134,20 @@ class Cache:
         """Return what ``work`` does, once it is done for all. Raises CacheLost, ServiceUnavailable."""
         opened = self._current()
         try:
-            with self._writing(opened), opened.env.begin(write=True) as txn:
-                return work(Rows(txn, opened.tables))
+            with self._writing(opened):
+                txn = opened.env.begin(write=True)
+                try:
+                    found = work(Rows(txn, opened.tables))
+                except BaseException as error:
+                    # py-lmdb's abort waits for a moment without readers: they go elsewhere first.
+                    failed = self._failed(opened, error)
+                    txn.abort()
+                    raise failed from None
+                txn.commit()
+                return found
         except TimeoutError:
             raise self._failed(opened, Damaged("a process keeps its write lock")) from None
-        except (lmdb.Error, msgspec.DecodeError) as error:
+        except lmdb.Error as error:
             raise self._failed(opened, error) from None
 
     def close(self) -> None:
@@ -174,7 +183,10 @@ class Cache:
                     raise
         raise AssertionError
 
-    def _failed(self, opened: Opened, error: Exception) -> Exception:
+    def _failed(self, opened: Opened, error: BaseException) -> BaseException:
+        """Return what an error is to the caller; where the environment is damaged, it is lost by then."""
+        if not isinstance(error, lmdb.Error | msgspec.DecodeError):
+            return error
         if isinstance(error, _DAMAGED):
             log.warning("the key index is thrown away and made anew: %s", error)
             with self._mutex:
