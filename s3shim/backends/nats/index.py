@@ -125,8 +125,9 @@ class Index:
             return self.mirror(bucket).look(lambda rows, state: state.live)
 
     def keys_alive(self, bucket: str) -> bool:
-        """Whether there is any object."""
-        return self.count(bucket) > 0
+        """Whether there is any object, or anything that may be one of another client's."""
+        with answered(bucket):
+            return self.mirror(bucket).look(lambda rows, state: state.live + state.odd > 0)
 
     def nuids(self, bucket: str) -> set[str] | None:
         """Return the ids of the chunks of all objects, at one instant.
