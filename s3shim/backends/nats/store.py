@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -27,6 +28,8 @@ T = TypeVar("T")
 _WINDOWS = 32
 _WINDOW_WAIT = 5.0
 _FIRST_CONNECTION = 2.0
+_REMEMBERED = 1.0
+_PROBE = 2.0
 
 
 class Store:
@@ -47,6 +50,8 @@ class Store:
         self.values = Values(source)
         self._windows = threading.BoundedSemaphore(_WINDOWS)
         self._work: asyncio.Task[None] | None = None
+        self._asked = -_REMEMBERED
+        self._answers = False
 
     def start(self) -> None:
         """Begin to connect; wait a moment for it, and go on without."""
@@ -57,8 +62,10 @@ class Store:
         loop = asyncio.get_running_loop()
         self._work = loop.create_task(self._serve())
         until = loop.time() + _FIRST_CONNECTION
-        while not self.connection.connected and loop.time() < until:
+        while not self.connection.connected and not self.connection.failures and loop.time() < until:
             await asyncio.sleep(0.01)
+        if self.connection.connected:
+            await self._ask()
 
     async def _serve(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -77,9 +84,24 @@ class Store:
         await self.connection.close()
 
     def check(self) -> None:
-        """Raise ServiceUnavailable where there is no connection."""
+        """Raise ServiceUnavailable where there is no connection, or no JetStream behind it."""
         if not self.connection.connected:
             raise S3Error(Code.ServiceUnavailable, "There is no connection to the storage.")
+        if not self.call(self._ask()):
+            raise S3Error(Code.ServiceUnavailable, "The storage does not answer.")
+
+    async def _ask(self) -> bool:
+        """Whether JetStream answers; what it answers is remembered for a second."""
+        now = time.monotonic()
+        if now >= self._asked + _REMEMBERED:
+            self._answers = False
+            try:
+                await self.js.do("INFO", {}, min(self.settings.timeout, _PROBE))
+                self._answers = True
+            except FAILURES as failure:
+                self.connection.warn(f"JetStream does not answer on {self.js.prefix}", str(failure))
+            self._asked = time.monotonic()
+        return self._answers
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Return what ``work`` returns, done in the loop."""
