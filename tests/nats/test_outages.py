@@ -90,13 +90,14 @@ def test_a_stopped_server_is_answered_for_in_time(run_server, tmp_path, size):
     server = run_server()
     with started(tmp_path, server.url, timeout=TIMEOUT) as backend:
         backend.create_bucket(BUCKET)
-        put(backend, "old", pattern(size))
+        old, new = pattern(size), pattern(size, 1)
+        put(backend, "old", old)
         server.pause()
         try:
-            late = time.monotonic() + 8
+            late = time.monotonic() + 6
             while time.monotonic() < late:
                 for call in (
-                    lambda: put(backend, "new", pattern(size, 1)),
+                    lambda: put(backend, "new", new),
                     lambda: get(backend, "old"),
                     lambda: backend.head_bucket("bucket"),
                 ):
@@ -107,11 +108,11 @@ def test_a_stopped_server_is_answered_for_in_time(run_server, tmp_path, size):
         finally:
             server.resume()
         until(5, lambda: ready(backend))
-        assert get(backend, "old") == pattern(size)
+        assert get(backend, "old") == old
         time.sleep(0.5)
         assert code_of(get, backend, "new") is Code.NoSuchKey
-        put(backend, "new", pattern(size, 1))
-        assert get(backend, "new") == pattern(size, 1)
+        put(backend, "new", new)
+        assert get(backend, "new") == new
 
 
 def test_the_server_is_killed_and_started_under_load(run_server, tmp_path):
@@ -214,10 +215,12 @@ def test_expired_credentials_end_the_connection_until_there_are_others(run_serve
         creds.write_text(operator.creds())
         until(5, lambda: ready(backend))
         put(backend, "key", b"body")
-    lost, refused = [record.getMessage() for record in caplog.records]
+    lost, refused, *_ = [record.getMessage() for record in caplog.records]
     assert "was lost" in lost
-    assert "Authentication Expired" in lost
+    assert "authentication expired" in lost
     assert "no connection to NATS" in refused
+    # In its last moment a credential may be accepted once more.
+    assert len(caplog.records) <= 4
 
 
 def test_changed_certificates_are_taken_up_under_load(run_server, tmp_path, caplog):
@@ -262,4 +265,4 @@ def test_a_permission_that_is_taken_away_is_told(run_server, tmp_path, caplog):
         for _ in range(3):
             code, took = timed(put, backend, "key", b"body")
             assert (code, took < TIMEOUT + 1) == (Code.ServiceUnavailable, True)
-    assert len([record for record in caplog.records if "Permissions Violation" in record.getMessage()]) == 1
+    assert len([record for record in caplog.records if "permissions violation" in record.getMessage()]) == 1

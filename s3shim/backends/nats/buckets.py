@@ -14,6 +14,8 @@ from s3shim.backends.nats.failures import (
     STREAM_EXISTS,
     STREAM_NOT_FOUND,
     JetStreamError,
+    NoAnswer,
+    NotSent,
     answer_of,
 )
 from s3shim.backends.nats.format import (
@@ -35,6 +37,7 @@ AT_REST = 0.03
 """Seconds for which a bucket to be deleted takes nothing: a writer that needs less sees one bucket only."""
 
 _REMEMBERED = 1.0
+_LAST_LOOK = 0.5
 _CLOSING_FOR = 30_000
 _PAGE = 256
 
@@ -116,16 +119,25 @@ class BucketStreams:
         except JetStreamError as refused:
             if refused.code != STREAM_EXISTS:
                 raise answer_of(refused, info.name) from None
-        except FAILURES as failure:
+        except NotSent as failure:
+            raise answer_of(failure, info.name) from None
+        except NoAnswer as failure:
             # It may have been made all the same: then it carries our number.
-            found = await self.find(info.name)
-            if found.config.get("metadata", {}).get(NONCE) != nonce:
+            if not await self._is_made(info.name, nonce):
                 raise answer_of(failure, info.name) from None
             return
         same = (await self.find(info.name)).info.owner == info.owner
         raise S3Error(
             Code.BucketAlreadyOwnedByYou if same else Code.BucketAlreadyExists, BucketName=info.name
         )
+
+    async def _is_made(self, bucket: str, nonce: str) -> bool:
+        try:
+            async with asyncio.timeout(_LAST_LOOK):
+                found = await self.find(bucket)
+        except (S3Error, TimeoutError):
+            return False
+        return (found.config.get("metadata") or {}).get(NONCE) == nonce
 
     async def shut(self, bucket: str) -> BucketStream:
         """Let the bucket take no metadata: what is in it now can be looked at without a race."""

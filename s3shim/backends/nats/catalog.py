@@ -30,6 +30,8 @@ _EXPECT = "Nats-Expected-Last-Subject-Sequence"
 _PATIENCE = 20.0
 """Seconds that a writer goes on against others who win."""
 
+_LAST_LOOK = 0.5
+
 
 class Uncertain(Exception):
     """Whether the object was made cannot be told: its chunks must stay."""
@@ -82,7 +84,7 @@ class Catalog:
         while True:
             if not uncertain:
                 check_write(conditions, info_of(current, key))
-            seen = current
+            seen, began = current, time.monotonic()
             try:
                 await self._publish(bucket, key, data, seen)
                 return seen
@@ -92,19 +94,21 @@ class Catalog:
                         raise Uncertain from None
                     raise answer_of(refused, bucket) from None
             except NotSent as failure:
+                if uncertain:
+                    raise Uncertain from None
                 if not await self._bucket_will_do(bucket, content.incarnation, deadline):
-                    if uncertain:
-                        raise Uncertain from None
                     raise answer_of(failure, bucket) from None
             except NoAnswer:
+                if uncertain:
+                    raise Uncertain from None
                 uncertain = True
-            current = await self._seen(bucket, key, uncertain)
+            current = await (self._settled(bucket, key, began) if uncertain else self.entry(bucket, key))
             if current is not None and current.nuid == content.nuid and not current.deleted:
                 return seen
             if uncertain and seq_of(current) != seq_of(seen):
                 # Ours may have been replaced already, and whoever did it removes its chunks.
                 raise Uncertain
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline and not uncertain:
                 raise S3Error(
                     Code.SlowDown if conditions is NO_CONDITIONS else Code.ConditionalRequestConflict
                 )
@@ -132,14 +136,22 @@ class Catalog:
         """
         deadline = time.monotonic() + _PATIENCE
         uncertain: Entry | None = None
+        began = time.monotonic()
         while True:
-            current = await self.entry(bucket, key)
-            if uncertain is not None and seq_of(current) != uncertain.seq:
-                return uncertain
+            if uncertain is None:
+                current = await self.entry(bucket, key)
+            else:
+                try:
+                    current = await self._settled(bucket, key, began)
+                except Uncertain:
+                    raise S3Error(Code.ServiceUnavailable) from None
+                if seq_of(current) != uncertain.seq:
+                    return uncertain
             found = None if current is None or current.deleted else current
             check_write(conditions, info_of(found, key))
             if found is None:
                 return None
+            began = time.monotonic()
             try:
                 await self._publish(bucket, key, tombstone(found), found)
                 return found
@@ -153,6 +165,8 @@ class Catalog:
                 if not await self._bucket_will_do(bucket, "", deadline):
                     raise answer_of(failure, bucket) from None
             except NoAnswer:
+                if uncertain is not None:
+                    raise S3Error(Code.ServiceUnavailable) from None
                 uncertain = found
             if time.monotonic() > deadline:
                 raise S3Error(Code.ServiceUnavailable)
@@ -162,13 +176,17 @@ class Catalog:
         headers = {"Nats-Rollup": "sub", _EXPECT: str(seq_of(expected))}
         await self.js.publish(meta_subject(bucket, key), data, headers)
 
-    async def _seen(self, bucket: str, key: str, uncertain: bool) -> Entry | None:
+    async def _settled(self, bucket: str, key: str, began: float) -> Entry | None:
+        """Return what is there after a message that was sent at ``began`` and has no answer.
+
+        Where the connection was lost there is time for another one. Raises Uncertain.
+        """
+        left = began + self.js.timeout - time.monotonic()
         try:
-            return await self.entry(bucket, key)
-        except S3Error:
-            if uncertain:
-                raise Uncertain from None
-            raise
+            async with asyncio.timeout(max(left, _LAST_LOOK)):
+                return await self.entry(bucket, key)
+        except (S3Error, TimeoutError):
+            raise Uncertain from None
 
     async def _purge(self, bucket: str, key: str, entry: Entry) -> None:
         """Take the entry away, but none that came after it; leave a tombstone where there is room again."""

@@ -10,13 +10,15 @@ import asyncio
 import contextlib
 import time
 from collections import deque
+from collections.abc import Coroutine
 from concurrent.futures import Future
+from typing import Any, TypeVar
 
 from s3shim import checksums
 from s3shim.backends.nats.buckets import AT_REST
 from s3shim.backends.nats.catalog import Uncertain
 from s3shim.backends.nats.chunks import WINDOW, ChunkWriter, split
-from s3shim.backends.nats.failures import FAILURES, answer_of
+from s3shim.backends.nats.failures import FAILURES, NotSent, answer_of
 from s3shim.backends.nats.format import Content, Entry, new_nuid, tombstone, write_entry
 from s3shim.backends.nats.store import Store
 from s3shim.backends.nats.stored import write_parts
@@ -24,7 +26,10 @@ from s3shim.conditions import Conditions
 from s3shim.errors import Code, S3Error
 from s3shim.model import Body, Digests, ObjectInfo, ObjectMeta, ObjectPart, ObjectRef
 
+T = TypeVar("T")
+
 _UNDER_WAY = 3
+_AT_ONCE = 0.5
 _STALE = 1800.0
 """Seconds without a new chunk after which those before could be taken for abandoned ones by the sweep."""
 
@@ -96,8 +101,7 @@ class Written:
         try:
             self._windows.popleft().result()
         except FAILURES as failure:
-            self.store.call(_find_same(self))
-            raise answer_of(failure, self.bucket) from None
+            raise self.store.call(_reason(self, failure)) from None
 
     @property
     def content(self) -> Content:
@@ -114,7 +118,7 @@ class Written:
         return dict([next(iter(self.digests.checksums.items()))])
 
     def discard(self) -> None:
-        """Remove what was stored, as far as that can be done now."""
+        """Remove what was stored; see ``remove``."""
         for future in self._windows:
             future.cancel()
         if self.writer is not None:
@@ -122,10 +126,15 @@ class Written:
                 self.store.call(self.remove())
 
     async def remove(self) -> None:
-        """Remove what was stored, as far as that can be done now; for the loop."""
+        """Remove what was stored, at once if NATS answers at once; for the loop.
+
+        It is done again later: what was just sent may be stored only after it was removed.
+        """
         if self.writer is not None:
-            with contextlib.suppress(*FAILURES):
-                await self.store.reclaim.remove(self.bucket, self.nuid)
+            self.store.reclaim.abandon(self.bucket, self.nuid)
+            with contextlib.suppress(TimeoutError, *FAILURES):
+                async with asyncio.timeout(_AT_ONCE):
+                    await self.store.reclaim.remove(self.bucket, self.nuid)
 
 
 async def _writer(store: Store, bucket: str, nuid: str) -> ChunkWriter:
@@ -148,25 +157,32 @@ def put_object(
 async def finish(written: Written, info: ObjectInfo, parts: list[ObjectPart], conditions: Conditions) -> None:
     """Store the rest of the chunks, and make them the object. Raises as ``Catalog.replace``, but Uncertain.
 
-    Nothing is left behind where it fails, unless it cannot be told whether it did.
+    Nothing is left behind where it fails, unless it cannot be told whether it did: then the sweep finds out.
     """
     store, bucket = written.store, written.bucket
     try:
         written.check_age()
         began = time.monotonic()
-        current, _ = await asyncio.gather(store.catalog.entry(bucket, info.key), store_rest(written))
+        current = await _both(store.catalog.entry(bucket, info.key), store_rest(written))
         content = written.content
         await write_parts(store, bucket, written.nuid, parts)
         data = write_entry(bucket, info, content, parts)
+    except BaseException as error:
+        await written.remove()
+        if isinstance(error, FAILURES):
+            raise answer_of(error, bucket) from None
+        raise
+    try:
         replaced = await store.catalog.replace(bucket, info.key, data, content, conditions, current)
-        if time.monotonic() - began > AT_REST:
-            await _check_bucket(written, info.key)
     except Uncertain:
         raise S3Error(Code.ServiceUnavailable) from None
-    except BaseException:
+    except Exception:
         await written.remove()
         raise
+    # A cancelled one is uncertain too.
     release(store, bucket, info.key, replaced)
+    if time.monotonic() - began > AT_REST:
+        await _check_bucket(written, info.key)
 
 
 async def store_rest(written: Written) -> None:
@@ -179,12 +195,33 @@ async def store_rest(written: Written) -> None:
         if written.rest and written.writer is None:
             written.writer = ChunkWriter(store.js, bucket, written.nuid)
         if written.writer is not None:
-            await asyncio.gather(_find_same(written), written.writer.publish(written.rest))
+            await _both(_find_same(written), written.writer.publish(written.rest))
         else:
             await _find_same(written)
     except FAILURES as failure:
-        await _find_same(written)
-        raise answer_of(failure, bucket) from None
+        raise await _reason(written, failure) from None
+
+
+async def _both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, None]) -> T:
+    """Do both at the same time; return what ``first`` returns. Where one fails, the other is ended first."""
+    tasks = asyncio.ensure_future(first), asyncio.ensure_future(second)
+    try:
+        result, _ = await asyncio.gather(*tasks)
+        return result
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _reason(written: Written, failure: Exception) -> S3Error:
+    """Return what the client is told of a failure: nobody takes chunks where the bucket is gone."""
+    if isinstance(failure, NotSent) and written.store.connection.connected:
+        try:
+            await _find_same(written)
+        except S3Error as error:
+            return error
+    return answer_of(failure, written.bucket)
 
 
 async def _find_same(written: Written) -> None:
@@ -203,6 +240,7 @@ async def _check_bucket(written: Written, key: str) -> None:
             entry = await written.store.catalog.entry(written.bucket, key)
             if entry is not None and entry.nuid == written.nuid and not entry.deleted:
                 await written.store.catalog.rewrite(written.bucket, key, tombstone(entry), entry)
+            await written.remove()
         raise
 
 
