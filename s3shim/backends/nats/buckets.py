@@ -34,7 +34,10 @@ from s3shim.times import milliseconds
 OWNER, CREATED, NONCE, CLOSING = "s3shim-owner", "s3shim-created", "s3shim-nonce", "s3shim-closing"
 
 AT_REST = 0.03
-"""Seconds for which a bucket to be deleted takes nothing: a writer that needs less sees one bucket only."""
+"""Seconds for which a bucket to be deleted takes no metadata.
+
+A writer that needs less, and has not seen that it is closing, has seen one bucket only.
+"""
 
 _REMEMBERED = 1.0
 _LAST_LOOK = 0.5
@@ -56,6 +59,11 @@ class BucketStream:
     direct: bool
     config: dict[str, Any]
     state: dict[str, Any]
+
+    @property
+    def closing(self) -> bool:
+        """Whether it may be about to be deleted."""
+        return CLOSING in (self.config.get("metadata") or {})
 
 
 class BucketStreams:

@@ -42,6 +42,7 @@ class Written:
         self.bucket = bucket
         known = store.buckets.remembered(bucket) or store.call(store.buckets.find(bucket))
         self.incarnation = known.incarnation
+        self.closing = False
         self.nuid = new_nuid()
         self.size = 0
         self.digests = Digests("", {})
@@ -181,7 +182,7 @@ async def finish(written: Written, info: ObjectInfo, parts: list[ObjectPart], co
         raise
     # A cancelled one is uncertain too.
     release(store, bucket, info.key, replaced)
-    if time.monotonic() - began > AT_REST:
+    if written.closing or time.monotonic() - began > AT_REST:
         await _check_bucket(written, info.key)
 
 
@@ -229,6 +230,7 @@ async def _find_same(written: Written) -> None:
     found = await written.store.buckets.find(written.bucket)
     if found.incarnation != written.incarnation:
         raise S3Error(Code.NoSuchBucket, BucketName=written.bucket)
+    written.closing |= found.closing
 
 
 async def _check_bucket(written: Written, key: str) -> None:
