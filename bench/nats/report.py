@@ -20,7 +20,8 @@ def markdown(comparison: Comparison) -> str:
     facts = (
         f"Measured on {results.date}: {machine['processor']}, {machine['cores']} cores, {machine['memory']}, "
         f"{machine['kernel']}, Python {machine['python']}; {versions}. Median of {results.rounds} "
-        f"rounds, the least and the greatest in brackets; load average of the machine at the end {machine['load']}."
+        "rounds, the least and the greatest in brackets; load average of the machine at the end "
+        f"{machine['load']}."
     )
     rows = [row for row in (*MEASURED, *GIANT_ROWS) if results.spread(OURS, row.name, "cpu_us")]
     cells = [_cells(comparison, row) for row in rows]

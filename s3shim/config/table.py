@@ -257,6 +257,12 @@ _UPSTREAM = (
     ),
     Setting("upstream_ca", parsers.path, None, "PEM file of the authorities that sign its certificate"),
     Setting("upstream_bucket", addresses.bucket, None, "one bucket that holds all of ours, as prefixes"),
+    Setting(
+        "upstream_records",
+        addresses.bucket,
+        "s3shim-records",
+        "bucket there for what we keep of our own, where each of our buckets is one",
+    ),
     Setting("upstream_prefix", addresses.key_prefix, None, "what all keys begin with there"),
     Setting(
         "upstream_dialect",
@@ -268,6 +274,9 @@ _UPSTREAM = (
     Setting("upstream_connect_timeout", parsers.seconds(0.1), "3", "seconds to connect"),
     Setting("upstream_first_byte_timeout", parsers.seconds(0.1), "30", "seconds until an answer begins"),
     Setting("upstream_idle_timeout", parsers.seconds(0.1), "60", "seconds without a byte moving"),
+    Setting(
+        "upstream_deadline", parsers.seconds(0.1), "60", "seconds in all until a request is not tried again"
+    ),
     Setting("upstream_attempts", parsers.count(1, 10), "4", "times that a request is tried"),
     Setting(
         "upstream_block_size",

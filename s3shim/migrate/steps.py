@@ -58,11 +58,11 @@ class Steps:
         return differences(wanted, found, dated=self._dated)
 
     def _is_best(self, ref: ObjectRef, wanted: Known, found: Known) -> bool:
-        """Whether a copy would give the destination nothing: it has the bytes, in the parts of the source."""
+        """Whether a copy would give the destination nothing: it has the bytes, in the parts of a copy."""
         mine, there = wanted.info, found.info
         if mine.size != there.size or mine.etag == there.etag or mine.meta != there.meta:
             return False
-        if _sizes(found.parts) != _sizes(wanted.parts or parts_of_large(mine.size)):
+        if _sizes(found.parts) != _sizes(self._writing.parts_of(wanted) or parts_of_large(mine.size)):
             return False
         return etag_at(self._source, ref, wanted, found.parts, self._moved) == there.etag
 

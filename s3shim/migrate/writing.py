@@ -16,6 +16,8 @@ from s3shim.model import ObjectInfo, ObjectPart, ObjectRef, PartInfo, UploadRef
 LARGE = 5 << 30
 """The bytes that every S3 takes in one request."""
 
+_SMALL = 5 << 20  # bytes that some demand of every part but the last
+
 
 class Writing:
     """Writes objects of ``source`` to ``target``; ``moved`` is told of the bytes."""
@@ -25,6 +27,7 @@ class Writing:
         self._target = target
         self._moved = moved
         self._uploads = Uploads(target)
+        self._refuses_small = False  # known by the first that is refused
 
     def copy(self, ref: ObjectRef, wanted: Known, conditions: Conditions) -> ObjectInfo:
         """Write the object where ``conditions`` hold at the destination; return its new record.
@@ -32,9 +35,10 @@ class Writing:
         Raises Changed, Damaged, Unreadable, S3Error of the destination.
         """
         conditions = kept(self._target, conditions)
+        parts = self.parts_of(wanted)
         try:
-            if wanted.parts and Capability.MULTIPART in self._target.capabilities:
-                return self._in_parts(ref, wanted, wanted.parts, conditions)
+            if parts:
+                return self._in_parts(ref, wanted, parts, conditions)
             try:
                 return self._whole(ref, wanted, conditions)
             except S3Error as error:
@@ -42,9 +46,20 @@ class Writing:
                     raise
             return self._in_parts(ref, wanted, split(wanted.info.size), conditions)
         except S3Error as error:
+            if error.code is Code.EntityTooSmall and not self._refuses_small:
+                self._refuses_small = True
+                raise Changed from error
             if error.code in CHANGED:
                 raise Changed from error
             raise
+
+    def parts_of(self, wanted: Known) -> list[ObjectPart]:
+        """Return the parts that the object is uploaded in; none where it is one body, if it may be."""
+        if Capability.MULTIPART not in self._target.capabilities:
+            return []
+        if self._refuses_small and any(part.size < _SMALL for part in wanted.parts[:-1]):
+            return parts_of_large(wanted.info.size)
+        return wanted.parts
 
     def _whole(self, ref: ObjectRef, wanted: Known, conditions: Conditions) -> ObjectInfo:
         info = wanted.info

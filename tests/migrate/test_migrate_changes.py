@@ -7,74 +7,35 @@ import time
 
 import pytest
 
-from s3shim.backends.local import LocalBackend
 from s3shim.backends.memory import MemoryBackend
 from s3shim.conditions import NO_CONDITIONS
 from s3shim.migrate import Outcome
 from s3shim.model import ListQuery, ObjectMeta, ObjectRef, UploadRef
 from tests.contract.bodies import BytesBody, get, pattern, put
 from tests.contract.uploads import put_parts
+from tests.migrate.faulty import TARGETS, Failing, started
 from tests.migrate.scene import MAIN, Run, assert_copies_nothing, fill, state, uploads
 
 PARTS = [pattern(5000, 1), pattern(5000, 2), pattern(5000, 3)]
-
-TARGETS = {"memory": lambda path: MemoryBackend(), "local": lambda path: LocalBackend(path / "target")}
 
 
 @pytest.fixture(params=TARGETS)
 def target(request, tmp_path):
     backend = TARGETS[request.param](tmp_path)
-    backend.start()
     yield backend
     backend.close()
 
 
 @pytest.fixture
 def source():
-    backend = MemoryBackend()
-    backend.start()
+    backend = started()
     backend.create_bucket(MAIN)
     return backend
 
 
-class Changing(MemoryBackend):
-    """Memory in which something happens just before a call: ``events`` maps methods to what is done then."""
-
-    def __init__(self):
-        super().__init__()
-        self.events = {}
-
-    def _happen(self, name):
-        if self.events.get(name):
-            self.events[name].pop(0)()
-
-
-def _eventful(name):
-    def method(self, *arguments):
-        self._happen(name)
-        return getattr(MemoryBackend, name)(self, *arguments)
-
-    return method
-
-
-for _name in (
-    "get_object",
-    "get_object_parts",
-    "put_object",
-    "upload_part",
-    "complete_multipart_upload",
-    "copy_object",
-    "put_object_last_modified",
-    "list_objects",
-    "create_bucket",
-):
-    setattr(Changing, _name, _eventful(_name))
-
-
 def changing():
-    backend = Changing()
-    backend.start()
-    return backend
+    """Return a storage in which ``faults`` happen just before calls."""
+    return started(Failing)
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +61,7 @@ def test_an_object_that_changes_between_its_record_and_its_bytes(first, second):
             put_parts(source, "key", value)
 
     write(first)
-    source.events["get_object"] = [lambda: write(second)]
+    source.faults["get_object"] = [lambda: write(second)]
     run = Run(source, target)
     assert run.progress.problems == 0
     assert run.counts == ({Outcome.GONE: 1} if second is None else {Outcome.COPIED: 1})
@@ -112,7 +73,7 @@ def test_an_object_that_never_stands_still_is_told():
     source, target = changing(), changing()
     source.create_bucket(MAIN)
     put(source, "key", b"0")
-    source.events["get_object"] = [lambda n=n: put(source, "key", b"%d" % n) for n in range(1, 100)]
+    source.faults["get_object"] = [lambda n=n: put(source, "key", b"%d" % n) for n in range(1, 100)]
     run = Run(source, target)
     assert run.lines == ["bucket/key: it changes again and again"]
     assert run.counts == {Outcome.FAILED: 1}
@@ -133,7 +94,7 @@ def test_what_others_write_at_the_destination_meanwhile_is_seen(method):
         source.put_object_tags(KEY, {"a": "1"})
     seen = []
     theirs = BytesBody(b"theirs")
-    target.events[method] = [
+    target.faults[method] = [
         lambda: seen.append(MemoryBackend.put_object(target, KEY, theirs, ObjectMeta(), NO_CONDITIONS))
     ]
     assert Run(source, target, concurrency=1).progress.problems == 0
@@ -151,8 +112,8 @@ def test_an_upload_that_is_aborted_by_another_run_begins_anew():
         (found,) = uploads(target)
         target.abort_multipart_upload(UploadRef("bucket", "key", found.upload_id))
 
-    target.events["upload_part"] = [lambda: None, abort]
-    target.events["complete_multipart_upload"] = [abort]
+    target.faults["upload_part"] = [lambda: None, abort]
+    target.faults["complete_multipart_upload"] = [abort]
     assert Run(source, target).counts == {Outcome.COPIED: 1}
     assert state(target) == state(source)
 
@@ -160,7 +121,7 @@ def test_an_upload_that_is_aborted_by_another_run_begins_anew():
 def test_a_bucket_that_goes_while_it_is_read_is_no_problem():
     source, target = changing(), changing()
     source.create_bucket(MAIN)
-    source.events["list_objects"] = [lambda: source.delete_bucket("bucket")]
+    source.faults["list_objects"] = [lambda: source.delete_bucket("bucket")]
     run = Run(source, target)
     assert (run.lines, run.progress.problems) == ([], 0)
 
@@ -169,7 +130,7 @@ def test_a_bucket_that_another_run_makes_first():
     source, target = changing(), changing()
     source.create_bucket(MAIN)
     put(source, "key", b"data")
-    target.events["create_bucket"] = [lambda: MemoryBackend.create_bucket(target, MAIN)]
+    target.faults["create_bucket"] = [lambda: MemoryBackend.create_bucket(target, MAIN)]
     assert Run(source, target).progress.problems == 0
     assert state(target) == state(source)
 

@@ -1,4 +1,4 @@
-"""What is not sound at the source is told and never written; storages that fail for a while, or for good."""
+"""What is not sound at the source is told and never written; a verification finds every difference."""
 
 from __future__ import annotations
 
@@ -7,32 +7,27 @@ from dataclasses import replace
 import pytest
 
 from s3shim.backends.local import LocalBackend
-from s3shim.backends.memory import MemoryBackend
 from s3shim.conditions import NO_CONDITIONS
-from s3shim.errors import Code, S3Error
-from s3shim.migrate import Mode, Outcome, run, uploads, writing
-from s3shim.model import ObjectRef, ReadyChunks
-from tests.contract.bodies import BytesBody, code_of, get, pattern, put
+from s3shim.errors import Code
+from s3shim.migrate import Mode, Outcome
+from s3shim.model import ObjectRef
+from tests.contract.bodies import code_of, get, pattern, put
 from tests.contract.conftest import BLOCK, INLINE_MAX
-from tests.migrate.scene import MAIN, Run, put_sha256_parts, state
+from tests.migrate.faulty import (
+    TARGETS,
+    Short,
+    change_bytes,
+    lie,
+    small_source,
+    started,
+)
+from tests.migrate.scene import MAIN, Run, state
 from tests.migrate.scene import uploads as uploads_of
-
-
-def started(kind=MemoryBackend, *arguments, **settings):
-    backend = kind(*arguments, **settings)
-    backend.start()
-    return backend
 
 
 @pytest.fixture
 def source():
-    backend = started()
-    backend.create_bucket(MAIN)
-    put(backend, "before", b"sound")
-    put(backend, "key", pattern(9000))
-    put_sha256_parts(backend, "parts", [pattern(5000, 1), pattern(5000, 2), b"end"])
-    put(backend, "zlast", b"sound")
-    return backend
+    return small_source()
 
 
 @pytest.fixture(autouse=True)
@@ -41,17 +36,11 @@ def no_pauses(monkeypatch):
     monkeypatch.setattr("s3shim.migrate.objects.pause_after", lambda attempt: 0.001)
 
 
-def lie(backend, key, **fields):
-    """Change what the record of an object says."""
-    info, data = backend.buckets["bucket"].objects[key]
-    backend.buckets["bucket"].objects[key] = replace(info, **fields), data
-
-
-def change_bytes(backend, key, at):
-    """Change a byte of an object, but not its record."""
-    info, data = backend.buckets["bucket"].objects[key]
-    spoiled = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
-    backend.buckets["bucket"].objects[key] = info, spoiled
+@pytest.fixture(params=TARGETS)
+def target(request, tmp_path):
+    backend = TARGETS[request.param](tmp_path)
+    yield backend
+    backend.close()
 
 
 def assert_only_failed(source, target, key, reason):
@@ -62,19 +51,6 @@ def assert_only_failed(source, target, key, reason):
     assert uploads_of(target) == []
     assert get(target, "zlast") == b"sound"
     assert Run(source, target).counts == {Outcome.EQUAL: 3, Outcome.FAILED: 1}
-
-
-TARGETS = {
-    "memory": lambda path: started(),
-    "local": lambda path: started(LocalBackend, path / "target", inline_max=INLINE_MAX, block_size=BLOCK),
-}
-
-
-@pytest.fixture(params=TARGETS)
-def target(request, tmp_path):
-    backend = TARGETS[request.param](tmp_path)
-    yield backend
-    backend.close()
 
 
 @pytest.mark.parametrize(
@@ -133,185 +109,6 @@ def test_damage_on_the_disk_of_the_source(tmp_path, target):
     source.close()
 
 
-class Failing(MemoryBackend):
-    """Memory of which some calls fail: ``faults`` maps a method to the errors of its next calls."""
-
-    def __init__(self):
-        super().__init__()
-        self.faults = {}
-
-    def _fail(self, name):
-        if self.faults.get(name):
-            error = self.faults[name].pop(0)
-            if error is not None:
-                raise S3Error(error)
-
-
-def _failing(name):
-    def method(self, *arguments):
-        self._fail(name)
-        return getattr(MemoryBackend, name)(self, *arguments)
-
-    return method
-
-
-for _name in (
-    "get_object",
-    "get_object_parts",
-    "list_objects",
-    "list_buckets",
-    "head_bucket",
-    "create_bucket",
-    "put_document",
-    "put_object",
-    "create_multipart_upload",
-    "upload_part",
-    "complete_multipart_upload",
-    "list_multipart_uploads",
-    "put_object_last_modified",
-    "copy_object",
-):
-    setattr(Failing, _name, _failing(_name))
-
-PASSING = [Code.ServiceUnavailable, Code.SlowDown, Code.RequestTimeout, Code.ServiceUnavailable]
-
-
-def failing_copy(source):
-    backend = started(Failing)
-    Run(source, backend)
-    return backend
-
-
-@pytest.mark.parametrize(
-    "name", ["get_object", "get_object_parts", "list_objects", "list_buckets", "head_bucket"]
-)
-def test_a_source_that_does_not_answer_for_a_while(source, target, name):
-    failing = failing_copy(source)
-    failing.faults[name] = list(PASSING)
-    assert Run(failing, target, concurrency=1).progress.problems == 0
-    assert state(target) == state(source)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "get_object_parts",
-        "list_objects",
-        "create_bucket",
-        "put_object",
-        "create_multipart_upload",
-        "upload_part",
-        "complete_multipart_upload",
-        "list_multipart_uploads",
-        "put_object_last_modified",
-    ],
-)
-@pytest.mark.parametrize("fault", [PASSING, [None, Code.ServiceUnavailable, None, Code.SlowDown]])
-def test_a_destination_that_does_not_answer_for_a_while(source, name, fault):
-    failing = started(Failing)
-    failing.faults[name] = list(fault)
-    assert Run(source, failing, concurrency=1).progress.problems == 0
-    assert len(failing.faults.pop(name)) < len(fault)
-    assert state(failing) == state(source)
-    assert uploads_of(failing) == []
-
-
-def test_what_fails_for_good_is_told_with_its_code(source):
-    failing = started(Failing)
-    failing.faults = {"put_object": [Code.AccessDenied], "complete_multipart_upload": [Code.EntityTooSmall]}
-    told = Run(source, failing, concurrency=1)
-    assert told.lines == [
-        f"bucket/before: the destination answers AccessDenied: {Code.AccessDenied.message}",
-        f"bucket/parts: the destination answers EntityTooSmall: {Code.EntityTooSmall.message}",
-    ]
-    assert told.counts == {Outcome.COPIED: 2, Outcome.FAILED: 2}
-    assert uploads_of(failing) == []
-    assert Run(source, failing).counts == {Outcome.COPIED: 2, Outcome.EQUAL: 2}
-
-
-def test_a_source_that_cannot_be_listed_any_further(source, target):
-    for number in range(1200):
-        put(source, f"many{number:04}", b"x")
-    failing = failing_copy(source)
-    failing.faults["list_objects"] = [None, Code.InternalError]
-    told = Run(failing, target)
-    assert told.lines == [f"bucket bucket: InternalError: {Code.InternalError.message}"]
-    assert (told.counts, told.progress.problems) == ({Outcome.COPIED: 1000}, 1)
-    failing.faults["list_buckets"] = [Code.InternalError]
-    told = Run(failing, target)
-    assert told.lines == [
-        f"the buckets of the source cannot be listed: InternalError: {Code.InternalError.message}"
-    ]
-    assert told.progress.problems == 1
-
-
-def test_a_destination_that_cannot_be_listed_gets_all_the_same(source):
-    failing = started(Failing)
-    failing.faults["list_objects"] = [Code.InternalError]
-    told = Run(source, failing)
-    assert told.lines == [
-        f"bucket bucket: the destination cannot be listed: InternalError: {Code.InternalError.message}"
-    ]
-    assert told.counts == {Outcome.COPIED: 4}
-
-
-def test_a_damaged_record_at_the_destination_is_replaced(source):
-    failing = failing_copy(source)
-    put(failing, "key", b"other")
-    failing.faults["get_object_parts"] = [None, Code.InternalError]
-    told = Run(source, failing, concurrency=1)
-    assert told.counts == {Outcome.COPIED: 1, Outcome.EQUAL: 3}
-    assert state(failing) == state(source)
-
-
-def test_a_storage_that_is_gone_is_the_end(source, monkeypatch):
-    monkeypatch.setattr(run, "MOST_IN_A_ROW", 3)
-    for number in range(100):
-        put(source, f"many{number}", b"x")
-    failing = started(Failing)
-    failing.faults["put_object"] = [Code.ServiceUnavailable] * 10_000
-    told = Run(source, failing, concurrency=2)
-    assert "given up after 3 such failures in a row" in told.lines
-    assert told.progress.stopped
-    assert 3 <= told.counts[Outcome.FAILED] <= 5
-
-
-def test_an_object_that_is_too_large_for_one_request(source, monkeypatch):
-    monkeypatch.setattr(uploads, "_PART", 4000)
-    monkeypatch.setattr(writing, "LARGE", 8000)
-    put(source, "sha", BytesBody(pattern(9000, 1), algorithm="sha256"))
-    failing = started(Failing)
-    failing.faults["put_object"] = [None, Code.EntityTooLarge, Code.EntityTooLarge]
-    told = Run(source, failing, concurrency=1)
-    assert told.lines == [
-        "bucket/key: differs in ETag, parts",
-        "bucket/sha: differs in ETag, checksums, parts",
-    ]
-    assert [get(failing, key) for key in ("key", "sha")] == [pattern(9000), pattern(9000, 1)]
-    info, parts = failing.get_object_parts(ObjectRef("bucket", "key"), NO_CONDITIONS)
-    assert [part.size for part in parts] == [4000, 4000, 1000]
-    told = Run(source, failing)
-    assert told.counts == {Outcome.EQUAL: 3, Outcome.DIFFERENT: 2}
-    assert failing.head_object(ObjectRef("bucket", "key"), NO_CONDITIONS) == info
-    for key, reason in (("key", "crc32"), ("sha", "sha256")):
-        change_bytes(source, key, 5000)
-        failing.delete_object(ObjectRef("bucket", key), NO_CONDITIONS)
-        failing.faults["put_object"] = [Code.EntityTooLarge]
-        (line,) = [line for line in Run(source, failing).lines if f"/{key}:" in line]
-        assert line.endswith(f" do not have its {reason}")
-        assert code_of(failing.head_object, ObjectRef("bucket", key), NO_CONDITIONS) is Code.NoSuchKey
-
-
-class Short(Failing):
-    """Memory that ends its streams early."""
-
-    def get_object(self, *arguments):
-        """See Backend."""
-        stream = super().get_object(*arguments)
-        stream.chunks = ReadyChunks(stream.chunks.data[:-1])
-        return stream
-
-
 def test_a_stream_that_ends_early_is_no_object(source, target):
     short = started(Short)
     short.buckets = source.buckets
@@ -319,15 +116,6 @@ def test_a_stream_that_ends_early_is_no_object(source, target):
     assert told.lines[0] == "bucket/before: the source is damaged: it ends 1 bytes before its size"
     assert (told.counts, len(told.lines)) == ({Outcome.FAILED: 4}, 4)
     assert [name for name in state(target) if isinstance(name, tuple)] == []
-
-
-def test_metadata_that_the_destination_cannot_change_alone_goes_with_the_bytes(source):
-    failing = failing_copy(source)
-    for key in ("key", "parts"):
-        source.put_object_tags(ObjectRef("bucket", key), {"a": "1"})
-    failing.faults["copy_object"] = [Code.NotImplemented, Code.EntityTooLarge]
-    assert Run(source, failing).counts == {Outcome.COPIED: 2, Outcome.EQUAL: 2}
-    assert state(failing) == state(source)
 
 
 # -- verify ----------------------------------------------------------------------------------------

@@ -11,13 +11,13 @@ import pytest
 
 from s3shim.backends.local import LocalBackend, sweep
 from s3shim.backends.local.fsck import check
-from s3shim.backends.memory import MemoryBackend
 from s3shim.migrate import Migration, Outcome
 from s3shim.migrate.uploads import INITIATOR
 from s3shim.model import ObjectMeta, UploadInfo, UploadRef
 from tests.contract.bodies import BytesBody, pattern, put
 from tests.contract.conftest import BLOCK, INLINE_MAX
 from tests.contract.uploads import put_parts, upload
+from tests.migrate.faulty import TARGETS, started
 from tests.migrate.scene import MAIN, Run, assert_copies_nothing, fill, state, uploads
 
 KILLED = """
@@ -50,9 +50,7 @@ print(migration.run().problems)
 
 
 def opened(path):
-    backend = LocalBackend(path, inline_max=INLINE_MAX, block_size=BLOCK)
-    backend.start()
-    return backend
+    return started(LocalBackend, path, inline_max=INLINE_MAX, block_size=BLOCK)
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
@@ -84,21 +82,16 @@ def test_a_run_that_was_killed_at_any_point_goes_on(tmp_path, concurrency):
     assert check(tmp_path / "target", deep=True).problems == []
 
 
-TARGETS = {"memory": lambda path: MemoryBackend(), "local": lambda path: LocalBackend(path / "target")}
-
-
 @pytest.fixture(params=TARGETS)
 def target(request, tmp_path):
     backend = TARGETS[request.param](tmp_path)
-    backend.start()
     yield backend
     backend.close()
 
 
 @pytest.fixture
 def source():
-    backend = MemoryBackend()
-    backend.start()
+    backend = started()
     backend.create_bucket(MAIN)
     return backend
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import threading
@@ -96,8 +97,6 @@ class Proxy:
 
 def with_reset(sock: socket.socket) -> None:
     """Close a connection at once, from any thread."""
-    try:
+    with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
     sock.close()

@@ -129,7 +129,7 @@ def test_the_server_is_killed_and_started_under_load(run_server, tmp_path):
                 done = load.done
                 until(5, lambda done=done: load.done > done + 3)
         load.check()
-        assert backend.store.connection.reconnects == 4
+        assert backend.store.remote.connection.reconnects == 4
 
 
 def test_a_request_waits_for_a_short_restart(run_server, tmp_path):
@@ -165,21 +165,21 @@ def test_changed_credentials_are_taken_up_under_load(run_server, tmp_path, caplo
     swap(tmp_path / "secret", {"creds": operator.creds().encode()})
     with started(tmp_path, server.url, creds=tmp_path / "secret" / "creds") as backend:
         backend.create_bucket(BUCKET)
-        first = backend.store.connection.server["client_id"]
+        first = backend.store.remote.connection.server["client_id"]
         with Load(backend) as load:
             time.sleep(0.3)
             swap(tmp_path / "secret", {"creds": operator.creds().encode()})
-            until(5, lambda: backend.store.connection.server["client_id"] != first)
-            second = backend.store.connection.server["client_id"]
+            until(5, lambda: backend.store.remote.connection.server["client_id"] != first)
+            second = backend.store.remote.connection.server["client_id"]
             done = load.done
             until(5, lambda: load.done > done + 3)
             swap(tmp_path / "secret", {"creds": b"-----BEGIN NATS USER JWT-----\nbroken"})
             until(5, lambda: "the old one stays" in caplog.text)
-            assert backend.store.connection.server["client_id"] == second
+            assert backend.store.remote.connection.server["client_id"] == second
             done = load.done
             until(5, lambda: load.done > done + 3)
             swap(tmp_path / "secret", {"creds": operator.creds().encode()})
-            until(5, lambda: backend.store.connection.server["client_id"] != second)
+            until(5, lambda: backend.store.remote.connection.server["client_id"] != second)
             time.sleep(0.3)
         assert load.failures == []
         load.check()
@@ -236,17 +236,17 @@ def test_changed_certificates_are_taken_up_under_load(run_server, tmp_path, capl
     files = {"tls_ca": mount / "ca", "tls_cert": mount / "cert", "tls_key": mount / "key"}
     with started(tmp_path, server.url, **files) as backend:
         backend.create_bucket(BUCKET)
-        first = backend.store.connection.server["client_id"]
+        first = backend.store.remote.connection.server["client_id"]
         with Load(backend) as load:
             time.sleep(0.3)
             swap(mount, fresh("b@example.org"))
-            until(5, lambda: backend.store.connection.server["client_id"] != first)
-            second = backend.store.connection.server["client_id"]
+            until(5, lambda: backend.store.remote.connection.server["client_id"] != first)
+            second = backend.store.remote.connection.server["client_id"]
             swap(mount, fresh("c@example.org") | {"key": fresh("d@example.org")["key"]})
             until(5, lambda: "the old one stays" in caplog.text)
             done = load.done
             until(5, lambda: load.done > done + 3)
-            assert backend.store.connection.server["client_id"] == second
+            assert backend.store.remote.connection.server["client_id"] == second
         assert load.failures == []
         load.check()
 

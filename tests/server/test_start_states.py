@@ -95,7 +95,7 @@ def test_leftovers_are_removed(tmp_path: Path, data: Path) -> None:
 
 def run_changed(change: str, data: Path, *flags: str) -> tuple[int | None, str]:
     """Run ``s3shim serve`` after the statement ``change`` until it ends or serves; return how it ended."""
-    code = f"import os\nfrom s3shim.cli import start\n{change}\nfrom s3shim.cli.main import main\nmain()"
+    code = f"import os\nfrom s3shim.cli import storages\n{change}\nfrom s3shim.cli.main import main\nmain()"
     arguments = ["serve", "--allow-root", "--listen", "127.0.0.1:0", "--data", str(data), *flags]
     with subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
@@ -117,7 +117,7 @@ def run_changed(change: str, data: Path, *flags: str) -> tuple[int | None, str]:
 
 @pytest.mark.parametrize("step", ["layout.prepare", "sweep"])
 def test_an_index_that_kills_who_reads_it_is_refused(data: Path, step: str) -> None:
-    code, stderr = run_changed(f"start.{step} = lambda root: os.kill(os.getpid(), 7)", data)
+    code, stderr = run_changed(f"storages.{step} = lambda root: os.kill(os.getpid(), 7)", data)
     assert code == 78
     assert (
         stderr
@@ -126,7 +126,7 @@ def test_an_index_that_kills_who_reads_it_is_refused(data: Path, step: str) -> N
 
 
 def mounted(kind: str) -> str:
-    return f"start.mounts_of_now = lambda: '1 1 1:1 / / rw - {kind} none rw'"
+    return f"storages.mounts_of_now = lambda: '1 1 1:1 / / rw - {kind} none rw'"
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "fuse.sshfs"])

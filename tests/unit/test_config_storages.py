@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from s3shim import config
+from s3shim.backends.nats.settings import NatsSettings
+from s3shim.backends.upstream.settings import UpstreamSettings
 from s3shim.config import ConfigError, load
 
 NATS = ["--backend", "nats"]
@@ -226,6 +229,8 @@ def test_what_another_s3_is_told_by_default() -> None:
     assert (settings.region, settings.path_style, settings.ca) == ("us-east-1", True, None)
     assert (settings.bucket, settings.prefix, settings.dialect, settings.leases) == (None, "", "auto", None)
     assert (settings.connections, settings.attempts, settings.block_size) == (32, 4, 2**20)
+    assert (settings.records, settings.deadline) == ("s3shim-records", 60)
+    assert "Geheim" not in repr(settings)
     assert (settings.connect_timeout, settings.first_byte_timeout, settings.idle_timeout) == (3, 30, 60)
     assert (settings.account, settings.upload_expiry) == ("default", 604800)
 
@@ -238,8 +243,10 @@ def test_every_setting_of_another_s3_arrives() -> None:
         "--upstream-connect-timeout", "1", "--upstream-first-byte-timeout", "2",
         "--upstream-idle-timeout", "3",
         "--upstream-attempts", "5", "--upstream-block-size", "64KiB", "--upstream-leases", "nats://u:p@a,u:p@b",
-        "--account", "main", "--upload-expiry", "9",
+        "--account", "main", "--upload-expiry", "9", "--upstream-records", "own-records",
+        "--upstream-deadline", "7",
     )  # fmt: skip
+    assert (settings.records, settings.deadline) == ("own-records", 7)
     assert (settings.session_token, settings.region, settings.path_style) == (
         "Geheimzeichen",
         "garage",
@@ -329,6 +336,8 @@ def test_what_is_refused_of_another_s3(arguments: list[str], said: str) -> None:
         ("upstream-region", "US EAST", True),
         ("upstream-addressing", "dns", True),
         ("upstream-bucket", "A", True),
+        ("upstream-records", "", True),
+        ("upstream-deadline", "0", True),
         ("upstream-bucket", "a..b", True),
         ("upstream-prefix", "/a", True),
         ("upstream-prefix", "a//b", True),
@@ -347,3 +356,18 @@ def test_what_is_refused_of_another_s3(arguments: list[str], said: str) -> None:
 def test_bad_values_of_another_s3(name: str, text: str, shown: bool) -> None:
     value = f" {text[:80]!r}" if shown else ""
     assert refusal([*S3, *KEYS, f"--{name}={text}"]).startswith(f"--{name}{value}: must be ")
+
+
+@pytest.mark.parametrize(
+    ("rows", "prefix", "record", "otherwise"),
+    [
+        (OF_NATS, "nats_", NatsSettings, {"index": "data"}),
+        (OF_S3, "upstream_", UpstreamSettings, {"state": "data", "path_style": "upstream_addressing"}),
+    ],
+)
+def test_every_field_has_a_setting_and_every_setting_a_field(
+    rows: list[config.Setting], prefix: str, record: type, otherwise: dict[str, str]
+) -> None:
+    names = {otherwise.get(field.name, prefix + field.name) for field in fields(record)}
+    common = {"data", f"{prefix}account", f"{prefix}upload_expiry"}
+    assert names - common == {row.name for row in rows} - {"embedded_nats"}

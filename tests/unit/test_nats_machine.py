@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from s3shim.backends.nats import mirror as mirrors
+from s3shim.backends.nats.buckets import BucketStreams
 from s3shim.backends.nats.cache import Cache
 from s3shim.backends.nats.format import meta_subject, new_nuid, read_entry, tombstone
 from s3shim.backends.nats.index import Index
 from s3shim.backends.nats.mirror import Source
 from s3shim.backends.nats.sweep import compact
-from s3shim.model import ListQuery
+from s3shim.model import BucketInfo, ListQuery
 from s3shim.paging import list_page
 
 BUCKET = "machine"
@@ -40,6 +41,7 @@ class Machine(RuleBasedStateMachine):
         self.hosts = [
             Index(Source(cache, self.client.bridge, self.client.jetstream)) for cache in self.caches
         ]
+        self.buckets = BucketStreams(self.client.jetstream, 1, "main")
         self.sizes = {}
         self.messages = {}
 
@@ -48,16 +50,10 @@ class Machine(RuleBasedStateMachine):
 
     @initialize()
     def make(self):
-        config = {
-            "name": STREAM,
-            "subjects": [f"$O.{BUCKET}.M.>", f"$O.{BUCKET}.C.>"],
-            "allow_rollup_hdrs": True,
-            "allow_direct": True,
-        }
-        self.call(self.client.jetstream.do(f"STREAM.CREATE.{STREAM}", config))
+        self.call(self.buckets.create(BucketInfo(BUCKET, "main", 1)))
 
     def remove(self):
-        self.call(self.client.jetstream.do(f"STREAM.DELETE.{STREAM}", {}))
+        self.call(self.buckets.remove(BUCKET))
 
     @rule(key=keys, size=st.integers(0, 9))
     def put(self, key, size):

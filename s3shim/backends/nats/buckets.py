@@ -11,6 +11,7 @@ from typing import Any
 
 from s3shim.backends.nats.failures import (
     FAILURES,
+    STORE_NOT_MADE,
     STREAM_EXISTS,
     STREAM_NOT_FOUND,
     JetStreamError,
@@ -43,18 +44,21 @@ _REMEMBERED = 1.0
 _LAST_LOOK = 0.5
 _CLOSING_FOR = 30_000
 _PAGE = 256
+_PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4)
 
 
 @dataclass(slots=True)
 class BucketStream:
     """A bucket and its stream. ``incarnation`` is another one for each stream of the same name.
 
-    ``state`` is the stream's: first_seq, last_seq, messages, bytes.
+    ``made`` is when the stream was, as the server says it; ``state`` is the stream's: first_seq, last_seq,
+    messages, bytes.
     """
 
     info: BucketInfo
     store: str
     incarnation: str
+    made: str
     replicas: int
     direct: bool
     config: dict[str, Any]
@@ -122,7 +126,8 @@ class BucketStreams:
         metadata = {OWNER: info.owner, CREATED: str(info.created), NONCE: nonce}
         stream = stream_of(info.name)
         try:
-            await self.js.do(f"STREAM.CREATE.{stream}", self._config(info.name, metadata))
+            answer = await self._make(stream, self._config(info.name, metadata))
+            await self._empty(info.name, self._of(info.name, answer))
             return
         except JetStreamError as refused:
             if refused.code != STREAM_EXISTS:
@@ -131,21 +136,46 @@ class BucketStreams:
             raise answer_of(failure, info.name) from None
         except NoAnswer as failure:
             # It may have been made all the same: then it carries our number.
-            if not await self._is_made(info.name, nonce):
+            found = await self._look(info.name)
+            if found is None or (found.config.get("metadata") or {}).get(NONCE) != nonce:
                 raise answer_of(failure, info.name) from None
+            await self._empty(info.name, found)
             return
         same = (await self.find(info.name)).info.owner == info.owner
         raise S3Error(
             Code.BucketAlreadyOwnedByYou if same else Code.BucketAlreadyExists, BucketName=info.name
         )
 
-    async def _is_made(self, bucket: str, nonce: str) -> bool:
+    async def _look(self, bucket: str) -> BucketStream | None:
         try:
             async with asyncio.timeout(_LAST_LOOK):
-                found = await self.find(bucket)
+                return await self.find(bucket)
         except (S3Error, TimeoutError):
-            return False
-        return (found.config.get("metadata") or {}).get(NONCE) == nonce
+            return None
+
+    async def _make(self, stream: str, config: dict[str, Any]) -> dict[str, Any]:
+        for pause in _PAUSES:
+            try:
+                return await self.js.do(f"STREAM.CREATE.{stream}", config)
+            except JetStreamError as refused:
+                # Its files are in the way of those of a stream of this name that is still being removed.
+                if refused.code != STORE_NOT_MADE:
+                    raise
+            await asyncio.sleep(pause)
+        return await self.js.do(f"STREAM.CREATE.{stream}", config)
+
+    async def _empty(self, bucket: str, found: BucketStream) -> None:
+        """Remove what is older than the stream.
+
+        Where nats-server 2.15.1 is still removing the files of a stream, and the next of its name is removed
+        as well, the files of that one stay, and the third stream begins with its messages.
+        """
+        state = found.state
+        if state["messages"] and milliseconds(state["first_ts"]) <= milliseconds(found.made):
+            try:
+                await self.js.do(f"STREAM.PURGE.{stream_of(bucket)}", {"seq": state["last_seq"] + 1})
+            except FAILURES as failure:
+                raise answer_of(failure, bucket) from None
 
     async def shut(self, bucket: str) -> BucketStream:
         """Let the bucket take no metadata: what is in it now can be looked at without a race."""
@@ -200,6 +230,7 @@ class BucketStreams:
             BucketInfo(bucket, owner, created),
             store_of(bucket),
             incarnation,
+            made,
             int(config.get("num_replicas", 1)),
             bool(config.get("allow_direct")),
             config,

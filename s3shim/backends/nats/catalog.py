@@ -8,33 +8,41 @@ which object it has replaced.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
+from collections.abc import Callable
 
-from s3shim.backends.nats.buckets import BucketStreams
+from s3shim.backends.nats.buckets import AT_REST, BucketStreams
 from s3shim.backends.nats.failures import (
     FAILURES,
     WRONG_LAST_SEQUENCE,
     JetStreamError,
     NoAnswer,
     NotSent,
+    Uncertain,
     answer_of,
 )
-from s3shim.backends.nats.format import Content, Entry, meta_subject, read_entry, stream_of, tombstone
+from s3shim.backends.nats.format import (
+    Content,
+    Entry,
+    info_of,
+    meta_subject,
+    read_entry,
+    seq_of,
+    stream_of,
+    tombstone,
+)
 from s3shim.backends.nats.jetstream import JetStream
 from s3shim.conditions import NO_CONDITIONS, Conditions, check_write
 from s3shim.errors import Code, S3Error
-from s3shim.model import ObjectInfo
 
 _EXPECT = "Nats-Expected-Last-Subject-Sequence"
+_CHANGES = 100
 _PATIENCE = 20.0
 """Seconds that a writer goes on against others who win."""
 
 _LAST_LOOK = 0.5
-
-
-class Uncertain(Exception):
-    """Whether the object was made cannot be told: its chunks must stay."""
 
 
 class Catalog:
@@ -64,6 +72,32 @@ class Catalog:
             raise S3Error(Code.NoSuchKey, Key=key)
         return found
 
+    async def check(self, bucket: str, key: str, conditions: Conditions) -> None:
+        """Raise what ``check_write`` raises of the object that is there now."""
+        check_write(conditions, info_of(await self.entry(bucket, key), key))
+
+    async def find_same(self, bucket: str, incarnation: str) -> float:
+        """Raise NoSuchBucket unless the bucket is the one that chunks were written to.
+
+        Return the time of the monotonic clock when nobody was deleting it; minus infinity where somebody is.
+        """
+        now = time.monotonic()
+        found = await self.buckets.find(bucket)
+        if found.incarnation != incarnation:
+            raise S3Error(Code.NoSuchBucket, BucketName=bucket)
+        return -math.inf if found.closing else now
+
+    async def change(self, bucket: str, key: str, make: Callable[[Entry], bytes]) -> Entry:
+        """Make what ``make`` makes of the object's entry its entry, its chunks stay; return the one before.
+
+        Raises NoSuchKey, what ``make`` raises, SlowDown, and as ``rewrite``.
+        """
+        for _ in range(_CHANGES):
+            entry = await self.live(bucket, key)
+            if await self.rewrite(bucket, key, make(entry), entry):
+                return entry
+        raise S3Error(Code.SlowDown)
+
     async def replace(
         self,
         bucket: str,
@@ -72,13 +106,28 @@ class Catalog:
         content: Content,
         conditions: Conditions,
         current: Entry | None,
+        looked: float,
     ) -> Entry | None:
         """Make ``data``, of an object with ``content``, the key's entry; return the entry that it replaced.
 
         ``current`` is what was last seen there. Raises Uncertain, and what means that nothing has changed:
         NoSuchBucket, ConditionalRequestConflict, InsufficientStorage, ServiceUnavailable, and what
-        ``check_write`` raises.
+        ``check_write`` raises. ``looked`` is what ``find_same`` returned when the chunks were stored.
         """
+        replaced = await self._replace(bucket, key, data, content, conditions, current)
+        if time.monotonic() - looked > AT_REST:
+            await self._check_bucket(bucket, key, content)
+        return replaced
+
+    async def _replace(
+        self,
+        bucket: str,
+        key: str,
+        data: bytes,
+        content: Content,
+        conditions: Conditions,
+        current: Entry | None,
+    ) -> Entry | None:
         deadline = time.monotonic() + _PATIENCE
         uncertain = False
         while True:
@@ -91,28 +140,46 @@ class Catalog:
             except JetStreamError as refused:
                 if refused.code not in WRONG_LAST_SEQUENCE:
                     if uncertain:
-                        raise Uncertain from None
+                        raise Uncertain() from None
                     raise answer_of(refused, bucket) from None
             except NotSent as failure:
                 if uncertain:
-                    raise Uncertain from None
+                    raise Uncertain() from None
                 if not await self._bucket_will_do(bucket, content.incarnation, deadline):
                     raise answer_of(failure, bucket) from None
             except NoAnswer:
                 if uncertain:
-                    raise Uncertain from None
+                    raise Uncertain() from None
                 uncertain = True
             current = await (self._settled(bucket, key, began) if uncertain else self.entry(bucket, key))
             if current is not None and current.nuid == content.nuid and not current.deleted:
                 return seen
             if uncertain and seq_of(current) != seq_of(seen):
                 # Ours may have been replaced already, and whoever did it removes its chunks.
-                raise Uncertain
+                raise Uncertain()
             if time.monotonic() > deadline and not uncertain:
                 raise S3Error(
                     Code.SlowDown if conditions is NO_CONDITIONS else Code.ConditionalRequestConflict
                 )
             await asyncio.sleep(random.uniform(0.0, 0.004))
+
+    async def _check_bucket(self, bucket: str, key: str, content: Content) -> None:
+        """Take the object back where the bucket was made anew between the last look at it and the object."""
+        try:
+            await self.find_same(bucket, content.incarnation)
+        except S3Error as error:
+            if error.code is not Code.NoSuchBucket or not await self._taken_back(bucket, key, content.nuid):
+                raise Uncertain() from None
+            raise
+
+    async def _taken_back(self, bucket: str, key: str, nuid: str) -> bool:
+        try:
+            entry = await self.entry(bucket, key)
+            if entry is not None and entry.nuid == nuid and not entry.deleted:
+                await self.rewrite(bucket, key, tombstone(entry), entry)
+        except S3Error as error:
+            return error.code is Code.NoSuchBucket
+        return True
 
     async def rewrite(self, bucket: str, key: str, data: bytes, entry: Entry | None) -> bool:
         """Make ``data`` the key's entry, once; False where ``entry`` is not what it would replace.
@@ -141,10 +208,7 @@ class Catalog:
             if uncertain is None:
                 current = await self.entry(bucket, key)
             else:
-                try:
-                    current = await self._settled(bucket, key, began)
-                except Uncertain:
-                    raise S3Error(Code.ServiceUnavailable) from None
+                current = await self._settled(bucket, key, began)
                 if seq_of(current) != uncertain.seq:
                     return uncertain
             found = None if current is None or current.deleted else current
@@ -166,7 +230,7 @@ class Catalog:
                     raise answer_of(failure, bucket) from None
             except NoAnswer:
                 if uncertain is not None:
-                    raise S3Error(Code.ServiceUnavailable) from None
+                    raise Uncertain() from None
                 uncertain = found
             if time.monotonic() > deadline:
                 raise S3Error(Code.ServiceUnavailable)
@@ -186,7 +250,7 @@ class Catalog:
             async with asyncio.timeout(max(left, _LAST_LOOK)):
                 return await self.entry(bucket, key)
         except (S3Error, TimeoutError):
-            raise Uncertain from None
+            raise Uncertain() from None
 
     async def _purge(self, bucket: str, key: str, entry: Entry) -> None:
         """Take the entry away, but none that came after it; leave a tombstone where there is room again."""
@@ -214,13 +278,3 @@ class Catalog:
         await self.buckets.reopen_abandoned(bucket, found)
         await asyncio.sleep(0.02)
         return True
-
-
-def seq_of(entry: Entry | None) -> int:
-    """Return the number of an entry's message, 0 for none."""
-    return 0 if entry is None else entry.seq
-
-
-def info_of(entry: Entry | None, key: str) -> ObjectInfo | None:
-    """Return what is to be held against conditions, None where there is no object."""
-    return None if entry is None or entry.deleted else entry.info(key)

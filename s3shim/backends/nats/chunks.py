@@ -7,14 +7,29 @@ that a range is verified as a whole object is, and a missing chunk is known for 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 
 from nats.aio.msg import Msg
 
 from s3shim import checksums
-from s3shim.backends.nats.failures import JetStreamError, NoAnswer, NotSent
-from s3shim.backends.nats.format import CHECKSUM_HEADER, CHUNK_SIZE, chunk_subject, stream_of
+from s3shim.backends.nats.failures import JetStreamError, NoAnswer, NotSent, answered
+from s3shim.backends.nats.format import (
+    CHECKSUM_HEADER,
+    CHUNK_SIZE,
+    TABLE,
+    Entry,
+    chunk_subject,
+    parts_of,
+    stream_of,
+    table_of,
+)
 from s3shim.backends.nats.jetstream import JetStream, Stored, checked_sequence
+from s3shim.errors import Code, S3Error
+from s3shim.model import ObjectPart
+
+_PARTS = ".parts"
+_TABLE_CHUNKS = 16
 
 WINDOW = 4 * CHUNK_SIZE
 """Bytes of one hop between a request's thread and the loop."""
@@ -122,10 +137,15 @@ class Window:
 
 
 async def fetch(js: JetStream, bucket: str, nuid: str, seq: int, count: int) -> list[Stored]:
-    """Return up to ``count`` chunks of ``nuid`` from message ``seq`` on; ``pending`` is right in each.
+    """Return up to ``count`` chunks of ``nuid`` from message ``seq`` on.
 
-    Raises JetStreamError, NotSent, NoAnswer.
+    ``pending`` is right in each, or -1. Raises NoSuchBucket, ServiceUnavailable.
     """
+    with answered(bucket):
+        return await _fetch(js, bucket, nuid, seq, count)
+
+
+async def _fetch(js: JetStream, bucket: str, nuid: str, seq: int, count: int) -> list[Stored]:
     stream, subject = stream_of(bucket), chunk_subject(bucket, nuid)
     try:
         found, _ = await js.batch(stream, subject, seq, count)
@@ -155,3 +175,30 @@ def split(data: bytes | bytearray, size: int = CHUNK_SIZE) -> list[bytes]:
 def is_sound(chunk: Stored) -> bool:
     """Whether the bytes of one of our chunks are those that were written."""
     return chunk.headers.get(CHECKSUM_HEADER) == f"{checksums.crc64nvme(chunk.data):016x}"
+
+
+async def write_parts(js: JetStream, bucket: str, nuid: str, parts: list[ObjectPart]) -> None:
+    """Store the table of the parts where it is too long for the metadata. Raises S3Error."""
+    if len(parts) > TABLE:
+        table = json.dumps(table_of(parts), separators=(",", ":")).encode()
+        with answered(bucket):
+            await ChunkWriter(js, bucket, nuid + _PARTS).publish(split(table))
+
+
+async def read_parts(js: JetStream, bucket: str, entry: Entry) -> list[ObjectPart]:
+    """Return the parts of an object. Raises InternalError, ServiceUnavailable."""
+    if entry.record.get("count", 0) <= TABLE:
+        return entry.parts
+    table, seq = bytearray(), 1
+    try:
+        while True:
+            found = await fetch(js, bucket, entry.nuid + _PARTS, seq, _TABLE_CHUNKS)
+            if not all(is_sound(chunk) for chunk in found):
+                raise S3Error(Code.InternalError, "The stored table of parts is damaged.")
+            table += b"".join(chunk.data for chunk in found)
+            if len(found) < _TABLE_CHUNKS:
+                break
+            seq = found[-1].seq + 1
+        return parts_of(json.loads(table))
+    except (ValueError, TypeError):
+        raise S3Error(Code.InternalError, "The stored table of parts cannot be read.") from None

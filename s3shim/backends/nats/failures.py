@@ -5,10 +5,14 @@ Source of the numbers: server/errors.json of nats-server.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from s3shim.errors import Code, S3Error
 
 STREAM_NOT_FOUND = 10059
 STREAM_EXISTS = 10058
+STORE_NOT_MADE = 10049
 MESSAGE_NOT_FOUND = 10037
 WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 """The subject's last message is another one; 10164 where that one is still being replicated."""
@@ -61,3 +65,19 @@ def answer_of(failure: Exception, bucket: str) -> S3Error:
         if failure.code in _STREAM_LIMIT:
             return S3Error(Code.TooManyBuckets)
     return S3Error(Code.ServiceUnavailable)
+
+
+@contextmanager
+def answered(bucket: str) -> Iterator[None]:
+    """Raise what the client is told of FAILURES within."""
+    try:
+        yield
+    except FAILURES as failure:
+        raise answer_of(failure, bucket) from None
+
+
+class Uncertain(S3Error):
+    """Whether an object was made cannot be told: its chunks must stay."""
+
+    def __init__(self) -> None:
+        super().__init__(Code.ServiceUnavailable)

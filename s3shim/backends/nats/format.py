@@ -349,3 +349,13 @@ def _bytes(text: str) -> str:
 
 def _compact(value: dict[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def seq_of(entry: Entry | None) -> int:
+    """Return the number of an entry's message, 0 for none."""
+    return 0 if entry is None else entry.seq
+
+
+def info_of(entry: Entry | None, key: str) -> ObjectInfo | None:
+    """Return what is to be held against conditions, None where there is no object."""
+    return None if entry is None or entry.deleted else entry.info(key)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from threading import Lock
 from typing import Annotated
 
 import msgspec
 
-from s3shim.backends.nats.failures import FAILURES, answer_of
+from s3shim.backends.nats.failures import answered
 from s3shim.backends.nats.format import all_meta, key_of_subject, meta_subject, read_entry, stream_of
 from s3shim.backends.nats.jetstream import Stored
 from s3shim.backends.nats.mirror import Mirror, Source
@@ -142,15 +141,6 @@ class Index:
         """Drop a key whose message of this number the stream has no more, as its reader has found."""
         with answered(bucket):
             self.mirror(bucket).forget(key.encode(), seq)
-
-
-@contextmanager
-def answered(bucket: str) -> Iterator[None]:
-    """Raise what the client is told of FAILURES within."""
-    try:
-        yield
-    except FAILURES as failure:
-        raise answer_of(failure, bucket) from None
 
 
 def _seek(rows: Rows, state: State, start: str) -> Iterator[tuple[str, Callable[[str], ObjectInfo]]]:

@@ -13,14 +13,13 @@ from concurrent.futures import Future
 from hashlib import sha256
 from hmac import compare_digest
 
-from s3shim.backends.nats.chunks import WINDOW, fetch, is_sound
-from s3shim.backends.nats.failures import FAILURES, answer_of
+from s3shim.backends.nats.chunks import WINDOW, fetch, is_sound, read_parts
 from s3shim.backends.nats.format import CHUNK_SIZE, Entry
 from s3shim.backends.nats.jetstream import Stored
-from s3shim.backends.nats.store import Store
+from s3shim.backends.nats.store import Calls, Store
 from s3shim.conditions import Conditions, check_read, range_applies
 from s3shim.errors import Code, S3Error
-from s3shim.model import NULL_VERSION, ObjectInfo, ObjectRef, ObjectStream, ReadyChunks
+from s3shim.model import NULL_VERSION, ObjectInfo, ObjectPart, ObjectRef, ObjectStream, ReadyChunks
 from s3shim.ranges import ByteRange
 
 _LINKS = 8
@@ -57,13 +56,6 @@ async def locate(store: Store, ref: ObjectRef) -> Place:
         if not key:
             break
     raise S3Error(Code.NoSuchKey, Key=ref.key)
-
-
-def head_object(store: Store, ref: ObjectRef, conditions: Conditions) -> ObjectInfo:
-    """See Backend.head_object."""
-    info = store.call(locate(store, ref)).entry.info(ref.key)
-    check_read(conditions, info)
-    return info
 
 
 def open_object(
@@ -169,10 +161,7 @@ async def _seek(store: Store, place: Place, start: int, length: int) -> list[Sto
 
 
 async def _fetch(store: Store, place: Place, seq: int, count: int) -> list[Stored]:
-    try:
-        return await fetch(store.js, place.bucket, place.entry.nuid, seq, count)
-    except FAILURES as failure:
-        raise answer_of(failure, place.bucket) from None
+    return await fetch(store.js, place.bucket, place.entry.nuid, seq, count)
 
 
 class ObjectChunks:
@@ -283,3 +272,31 @@ class ObjectChunks:
         if self._ahead is not None:
             self._ahead.cancel()
         self._store.reclaim.end_reading(self._place.bucket, self._entry.nuid)
+
+
+async def parts_at(store: Store, place: Place) -> list[ObjectPart]:
+    """Return the parts of an object. Raises InternalError, ServiceUnavailable."""
+    return await read_parts(store.js, place.bucket, place.entry)
+
+
+class Reading(Calls):
+    """HeadObject, GetObject."""
+
+    def head_object(self, ref: ObjectRef, conditions: Conditions) -> ObjectInfo:
+        """See Backend."""
+        info = self.store.call(locate(self.store, ref)).entry.info(ref.key)
+        check_read(conditions, info)
+        return info
+
+    def get_object(
+        self, ref: ObjectRef, byte_range: ByteRange | None, conditions: Conditions
+    ) -> ObjectStream:
+        """See Backend."""
+        return open_object(self.store, ref, byte_range, conditions)[1]
+
+    def get_object_parts(self, ref: ObjectRef, conditions: Conditions) -> tuple[ObjectInfo, list[ObjectPart]]:
+        """See Backend."""
+        place = self.store.call(locate(self.store, ref))
+        info = place.entry.info(ref.key)
+        check_read(conditions, info)
+        return info, self.store.call(parts_at(self.store, place))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from s3shim.backends.nats.catalog import Catalog
 from s3shim.backends.nats.failures import FAILURES, JetStreamError
-from s3shim.backends.nats.format import chunk_subject, store_of, stream_of
+from s3shim.backends.nats.format import Entry, chunk_subject, store_of, stream_of
 from s3shim.backends.nats.jetstream import JetStream
 from s3shim.backends.nats.kv import KeyValue
 from s3shim.errors import Code, S3Error
@@ -86,6 +86,11 @@ class Reclaim:
     def _add(self, wait: float, bucket: str, key: str | None, nuid: str) -> None:
         now = time.monotonic()
         self._queue.append(Replaced(now + wait, bucket, key, nuid, now + wait + _TRIED_FOR))
+
+    def replaced(self, bucket: str, key: str, entry: Entry | None) -> None:
+        """Remove the chunks of an entry that is gone, in due time."""
+        if entry is not None and not entry.deleted and entry.chunks:
+            self.later(bucket, key, entry.nuid)
 
     async def run(self) -> None:
         """Remove what is due and renew leases, until cancelled."""

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, fields
 from threading import Lock
 from typing import Any
 
-from s3shim.backends.nats.format import CHUNK_SIZE, Entry, store_of
+from s3shim.backends.nats.format import Entry, store_of
 from s3shim.model import ObjectInfo, ObjectMeta, PartInfo, UploadInfo
 
 OPEN, COMPLETING, COMMITTING = "open", "completing", "committing"
@@ -33,6 +33,7 @@ class PartRecord:
     last_modified: int
     checksums: dict[str, str]
     nuid: str
+    chunk: int
     chunks: int
     first: int
     last: int
@@ -44,7 +45,7 @@ class PartRecord:
     def entry(self) -> Entry:
         """Return the part as if it were an object, to be read."""
         raw = {"nuid": self.nuid, "size": self.size, "chunks": self.chunks}
-        record = {"chunk": CHUNK_SIZE, "first": self.first, "last": self.last}
+        record = {"chunk": self.chunk, "first": self.first, "last": self.last}
         return Entry(raw, 0, self.last_modified, record)
 
     def dump(self) -> bytes:

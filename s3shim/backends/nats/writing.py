@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import Coroutine
@@ -15,13 +16,10 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from s3shim import checksums
-from s3shim.backends.nats.buckets import AT_REST
-from s3shim.backends.nats.catalog import Uncertain
-from s3shim.backends.nats.chunks import WINDOW, ChunkWriter, split
-from s3shim.backends.nats.failures import FAILURES, NotSent, answer_of
-from s3shim.backends.nats.format import Content, Entry, new_nuid, tombstone, write_entry
-from s3shim.backends.nats.store import Store
-from s3shim.backends.nats.stored import write_parts
+from s3shim.backends.nats.chunks import WINDOW, ChunkWriter, split, write_parts
+from s3shim.backends.nats.failures import FAILURES, NotSent, Uncertain, answer_of
+from s3shim.backends.nats.format import Content, new_nuid, write_entry
+from s3shim.backends.nats.store import Calls, Store
 from s3shim.conditions import Conditions
 from s3shim.errors import Code, S3Error
 from s3shim.model import Body, Digests, ObjectInfo, ObjectMeta, ObjectPart, ObjectRef
@@ -37,13 +35,13 @@ _STALE = 1800.0
 class Written:
     """The chunks of a body that has been read to its end and verified; the last window may be under way."""
 
-    def __init__(self, store: Store, bucket: str) -> None:
+    def __init__(self, store: Store, bucket: str, nuid: str = "") -> None:
         self.store = store
         self.bucket = bucket
         known = store.buckets.remembered(bucket) or store.call(store.buckets.find(bucket))
         self.incarnation = known.incarnation
-        self.closing = False
-        self.nuid = new_nuid()
+        self.looked = -math.inf
+        self.nuid = nuid or new_nuid()
         self.size = 0
         self.digests = Digests("", {})
         self.rest: list[bytes] = []
@@ -102,7 +100,20 @@ class Written:
         try:
             self._windows.popleft().result()
         except FAILURES as failure:
-            raise self.store.call(_reason(self, failure)) from None
+            raise self.store.call(self.reason(failure)) from None
+
+    async def find_same(self) -> None:
+        """Raise NoSuchBucket unless the bucket is the one that the chunks were written to."""
+        self.looked = await self.store.catalog.find_same(self.bucket, self.incarnation)
+
+    async def reason(self, failure: Exception) -> S3Error:
+        """Return what the client is told of a failure: nobody takes chunks where the bucket is gone."""
+        if isinstance(failure, NotSent) and self.store.remote.connection.connected:
+            try:
+                await self.find_same()
+            except S3Error as error:
+                return error
+        return answer_of(failure, self.bucket)
 
     @property
     def content(self) -> Content:
@@ -142,19 +153,6 @@ async def _writer(store: Store, bucket: str, nuid: str) -> ChunkWriter:
     return ChunkWriter(store.js, bucket, nuid)
 
 
-def put_object(
-    store: Store, ref: ObjectRef, body: Body, meta: ObjectMeta, conditions: Conditions
-) -> ObjectInfo:
-    """See Backend.put_object."""
-    written = Written(store, ref.bucket)
-    written.take(body)
-    info = ObjectInfo(
-        ref.key, written.size, written.digests.md5, time.time_ns() // 1_000_000, meta, written.sums
-    )
-    store.call(finish(written, info, [], conditions))
-    return info
-
-
 async def finish(written: Written, info: ObjectInfo, parts: list[ObjectPart], conditions: Conditions) -> None:
     """Store the rest of the chunks, and make them the object. Raises as ``Catalog.replace``, but Uncertain.
 
@@ -163,27 +161,24 @@ async def finish(written: Written, info: ObjectInfo, parts: list[ObjectPart], co
     store, bucket = written.store, written.bucket
     try:
         written.check_age()
-        began = time.monotonic()
         current = await _both(store.catalog.entry(bucket, info.key), store_rest(written))
         content = written.content
-        await write_parts(store, bucket, written.nuid, parts)
+        await write_parts(store.js, bucket, written.nuid, parts)
         data = write_entry(bucket, info, content, parts)
-    except BaseException as error:
+    except BaseException:
         await written.remove()
-        if isinstance(error, FAILURES):
-            raise answer_of(error, bucket) from None
         raise
     try:
-        replaced = await store.catalog.replace(bucket, info.key, data, content, conditions, current)
+        replaced = await store.catalog.replace(
+            bucket, info.key, data, content, conditions, current, written.looked
+        )
     except Uncertain:
-        raise S3Error(Code.ServiceUnavailable) from None
+        raise
     except Exception:
+        # One that was cancelled is uncertain too.
         await written.remove()
         raise
-    # A cancelled one is uncertain too.
-    release(store, bucket, info.key, replaced)
-    if written.closing or time.monotonic() - began > AT_REST:
-        await _check_bucket(written, info.key)
+    store.reclaim.replaced(bucket, info.key, replaced)
 
 
 async def store_rest(written: Written) -> None:
@@ -196,11 +191,11 @@ async def store_rest(written: Written) -> None:
         if written.rest and written.writer is None:
             written.writer = ChunkWriter(store.js, bucket, written.nuid)
         if written.writer is not None:
-            await _both(_find_same(written), written.writer.publish(written.rest))
+            await _both(written.find_same(), written.writer.publish(written.rest))
         else:
-            await _find_same(written)
+            await written.find_same()
     except FAILURES as failure:
-        raise await _reason(written, failure) from None
+        raise await written.reason(failure) from None
 
 
 async def _both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, None]) -> T:
@@ -215,38 +210,15 @@ async def _both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, None]
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _reason(written: Written, failure: Exception) -> S3Error:
-    """Return what the client is told of a failure: nobody takes chunks where the bucket is gone."""
-    if isinstance(failure, NotSent) and written.store.connection.connected:
-        try:
-            await _find_same(written)
-        except S3Error as error:
-            return error
-    return answer_of(failure, written.bucket)
+class Writing(Calls):
+    """PutObject."""
 
-
-async def _find_same(written: Written) -> None:
-    """Raise NoSuchBucket unless the bucket is the one that the chunks were written to."""
-    found = await written.store.buckets.find(written.bucket)
-    if found.incarnation != written.incarnation:
-        raise S3Error(Code.NoSuchBucket, BucketName=written.bucket)
-    written.closing |= found.closing
-
-
-async def _check_bucket(written: Written, key: str) -> None:
-    """Take the object back where the bucket was made anew between the last look at it and the object."""
-    try:
-        await _find_same(written)
-    except S3Error as error:
-        if error.code is Code.NoSuchBucket:
-            entry = await written.store.catalog.entry(written.bucket, key)
-            if entry is not None and entry.nuid == written.nuid and not entry.deleted:
-                await written.store.catalog.rewrite(written.bucket, key, tombstone(entry), entry)
-            await written.remove()
-        raise
-
-
-def release(store: Store, bucket: str, key: str, replaced: Entry | None) -> None:
-    """Let the chunks of an entry that is gone be removed."""
-    if replaced is not None and not replaced.deleted and replaced.chunks:
-        store.reclaim.later(bucket, key, replaced.nuid)
+    def put_object(self, ref: ObjectRef, body: Body, meta: ObjectMeta, conditions: Conditions) -> ObjectInfo:
+        """See Backend."""
+        store = self.store
+        written = Written(store, ref.bucket)
+        written.take(body)
+        now = time.time_ns() // 1_000_000
+        info = ObjectInfo(ref.key, written.size, written.digests.md5, now, meta, written.sums)
+        store.call(finish(written, info, [], conditions))
+        return info

@@ -11,20 +11,23 @@ class Dialect:
     """How an upstream behaves.
 
     ``tagging``: it keeps tags and counts them in the answers to GET and HEAD. ``checksums``: it keeps the
-    checksum of an object and tells it. ``copy_may_lose``: a copy may be dated before what it replaces and
-    then has no effect. ``dated_by_begin``: of two uploads of a part the one that began last counts.
-    ``chunked``: it takes a body whose length it is not told. ``conditions``: it honours
-    If-Match and If-None-Match of a PUT. ``multi_delete``: it removes many keys in one request.
-    ``unfit`` is a pattern that is found in the keys which it alters or cannot address.
+    checksum of an object and tells it. ``copy_keeps_etag``: the copy of an object of parts has its ETag.
+    ``copy_may_lose``: a copy may be dated before what it replaces and then has no effect.
+    ``dated_by_begin``: of two uploads of a part the one that began last counts. ``chunked``: it takes a
+    body whose length it is not told. ``conditions``: it honours If-Match and If-None-Match of a PUT.
+    ``empty_parts``: it takes a part without a byte. ``multi_delete``: it removes many keys in one request. ``unfit`` is a pattern that is found in the
+    keys which it alters or cannot address.
     """
 
     name: str
     tagging: bool = False
     checksums: bool = False
+    copy_keeps_etag: bool = False
     copy_may_lose: bool = False
     dated_by_begin: bool = False
     chunked: bool = False
     conditions: bool = False
+    empty_parts: bool = False
     multi_delete: bool = True
     unfit: str = ""
 
@@ -37,12 +40,27 @@ PROFILES = {
     profile.name: profile
     for profile in (
         Dialect("generic"),
-        Dialect("garage", checksums=True, copy_may_lose=True, dated_by_begin=True, chunked=True),
+        Dialect(
+            "garage",
+            checksums=True,
+            copy_keeps_etag=True,
+            copy_may_lose=True,
+            dated_by_begin=True,
+            chunked=True,
+        ),
         Dialect("minio", tagging=True, checksums=True, conditions=True),
         Dialect("aws", tagging=True, checksums=True, conditions=True),
-        Dialect("ceph", tagging=True),
-        Dialect("moto", tagging=True, chunked=True, unfit=r"\n"),
-        Dialect("s3shim", tagging=True, checksums=True, chunked=True, conditions=True),
+        Dialect("ceph", tagging=True, copy_keeps_etag=True),
+        Dialect("moto", tagging=True, chunked=True, empty_parts=True, unfit=r"\n"),
+        Dialect(
+            "s3shim",
+            empty_parts=True,
+            tagging=True,
+            checksums=True,
+            copy_keeps_etag=True,
+            chunked=True,
+            conditions=True,
+        ),
     )
 }
 

@@ -25,7 +25,6 @@ _SYSTEM = ("cache-control", "content-disposition", "content-encoding", "content-
 _PLAIN_NAME = re.compile(r"[a-z0-9-]+", re.ASCII)
 _PLAIN_VALUE = re.compile(r"[!-~]+(?: [!-~]+)*", re.ASCII)
 _PARTS_ETAG = re.compile(r"[0-9a-f]{32}-([0-9]+)", re.ASCII)
-_MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 MAX_INLINE = 700
 """Characters of a table of parts that lies in the entry; S3 has 2,048 bytes for all metadata."""
@@ -121,11 +120,6 @@ def read_object(key: str, headers: Mapping[str, str], size: int) -> Found:
     )
     count = names.get("x-amz-tagging-count", "0")
     return Found(info, entry, etag, int(count) if count.isdigit() else 0, "g" in odd)
-
-
-def is_md5(etag: str) -> bool:
-    """Whether an ETag has the form of an MD5 of the whole."""
-    return _MD5.fullmatch(etag) is not None
 
 
 def _read_entry(text: str | None) -> dict[str, Any]:

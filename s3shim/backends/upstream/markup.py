@@ -31,8 +31,6 @@ class Listed:
     size: int
     etag: str
     modified: int
-    algorithms: tuple[str, ...] = ()
-    checksum_type: str = ""
 
 
 @dataclass(slots=True)
@@ -91,13 +89,7 @@ def read_listing(data: bytes) -> Listing:
 
 
 def _listed(node: ET.Element, encoded: bool) -> Listed:
-    algorithms: list[str] = []
-    values: dict[str, str] = {}
-    for child in node:
-        if child.tag == "ChecksumAlgorithm":
-            algorithms.append((child.text or "").lower())
-        else:
-            values[child.tag] = child.text or ""
+    values = {child.tag: child.text or "" for child in node}
     try:
         key = values["Key"]
         return Listed(
@@ -105,8 +97,6 @@ def _listed(node: ET.Element, encoded: bool) -> Listed:
             int(values["Size"]),
             values["ETag"].strip('"'),
             read_time(values["LastModified"]),
-            tuple(algorithms),
-            values.get("ChecksumType", ""),
         )
     except KeyError:
         raise S3Error(Code.InternalError) from None

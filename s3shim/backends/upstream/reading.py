@@ -11,9 +11,8 @@ from urllib3.response import BaseHTTPResponse
 from s3shim.backends.upstream.client import Request
 from s3shim.backends.upstream.entries import Found, read_object
 from s3shim.backends.upstream.listing import Listings
-from s3shim.backends.upstream.markup import read_tags
 from s3shim.backends.upstream.streams import RemoteChunks, verifier_of
-from s3shim.conditions import NO_CONDITIONS, Conditions, check_read, range_applies
+from s3shim.conditions import Conditions, check_read, range_applies
 from s3shim.errors import Code, S3Error
 from s3shim.model import (
     NULL_VERSION,
@@ -41,15 +40,11 @@ class Reading(Listings):
         if ref.version_id not in (None, NULL_VERSION):
             raise S3Error(Code.NoSuchVersion, Key=ref.key, VersionId=ref.version_id)
         place = self.at(ref)
-        request = Request("HEAD", place.bucket, place.key, headers=self._reading_headers())
         try:
-            reply = self.client.send(request)
+            headers, size = self.head_upstream(place)
         except S3Error as error:
             raise self.missing(ref, error) from None
-        size = reply.headers.get("Content-Length", "")
-        if not size.isdigit():
-            raise S3Error(Code.InternalError)
-        return self._with_tags(ref, read_object(ref.key, reply.headers, int(size)))
+        return self._with_tags(ref, read_object(ref.key, headers, size))
 
     def current(self, ref: ObjectRef) -> Found | None:
         """Return the object, None where there is none."""
@@ -59,9 +54,6 @@ class Reading(Listings):
             if error.code is Code.NoSuchKey:
                 return None
             raise
-
-    def _reading_headers(self) -> dict[str, str]:
-        return {"x-amz-checksum-mode": "ENABLED"} if self.dialect.checksums else {}
 
     def missing(self, ref: ObjectRef, error: S3Error) -> S3Error:
         """Return the error of a read; NoSuchKey only where the upstream's bucket is surely there."""
@@ -75,9 +67,7 @@ class Reading(Listings):
 
     def _with_tags(self, ref: ObjectRef, found: Found) -> Found:
         if found.tag_count and self.dialect.tagging:
-            place = self.at(ref)
-            reply = self.client.send(Request("GET", place.bucket, place.key, query={"tagging": ""}))
-            found.info.meta.tags = read_tags(reply.data)
+            found.info.meta.tags = self.tags_upstream(self.at(ref))
         return found
 
     def head_object(self, ref: ObjectRef, conditions: Conditions) -> ObjectInfo:
@@ -104,7 +94,7 @@ class Reading(Listings):
     ) -> ObjectStream | None:
         """Return the object; None where it changed between two looks."""
         place = self.at(ref)
-        headers = self._reading_headers()
+        headers = self.reading_headers()
         sent = _header_of(byte_range) if byte_range is not None else None
         if byte_range is not None and (sent is None or conditions.if_range is not None):
             # Whether the range counts, and where it lies, is to be known first.
@@ -165,13 +155,6 @@ class Reading(Listings):
         if data is None:
             raise S3Error(Code.InternalError)
         return [ObjectPart(*row) for row in json.loads(data)["parts"]]
-
-    def current_info(self, ref: ObjectRef, conditions: Conditions) -> ObjectInfo | None:
-        """Return the object's record for conditions of a write; not asked for where there are none."""
-        if conditions is NO_CONDITIONS:
-            return None
-        found = self.current(ref)
-        return found.info if found else None
 
 
 def _header_of(byte_range: ByteRange) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,8 +23,8 @@ class UpstreamSettings:
     state: Path
     region: str = "us-east-1"
     access_key: str | None = None
-    secret_key: str | None = None
-    session_token: str | None = None
+    secret_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
     credentials: Path | None = None
     profile: str | None = None
     path_style: bool = True
@@ -41,7 +41,7 @@ class UpstreamSettings:
     attempts: int = 4
     block_size: int = 1024**2
     account: str = "default"
-    leases: str | None = None
+    leases: str | None = field(default=None, repr=False)
     upload_expiry: int = 604_800
 
     def check(self) -> None:

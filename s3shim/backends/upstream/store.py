@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from s3shim.backends.upstream.client import Client, Reply, Request
+from s3shim.backends.upstream.client import Client, Request
 from s3shim.backends.upstream.dialect import PROFILES, Dialect, profile_of
 from s3shim.backends.upstream.locks import BUCKET, KEY, Lock, Locks
 from s3shim.backends.upstream.markup import Listing, read_listing
@@ -33,11 +33,6 @@ class Bucket:
     until: float
 
 
-def now_ms() -> int:
-    """Return the time in milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
-
-
 class Store:
     """The base of UpstreamBackend."""
 
@@ -49,6 +44,7 @@ class Store:
         self.locks = Locks(settings.state, settings.deadline)
         self._dialect: Dialect | None = None
         self._buckets: dict[str, Bucket] = {}
+        self._own_bucket_known = False
         self._open = False
 
     def start(self) -> None:
@@ -63,6 +59,11 @@ class Store:
         self.client.close()
         self.locks.close()
         self._buckets.clear()
+
+    @staticmethod
+    def now() -> int:
+        """Return the time in milliseconds since the epoch."""
+        return time.time_ns() // 1_000_000
 
     def opened(self) -> None:
         """Raise ServiceUnavailable unless started."""
@@ -110,24 +111,26 @@ class Store:
 
     def write_own(self, name: str, data: bytes) -> None:
         """Keep a thing of our own."""
+        self.ensure_own_bucket()
         place = self.places.own(name)
         headers = {"Content-Type": "application/octet-stream"}
-        self.send_own(Request("PUT", place.bucket, place.key, headers=headers, body=data))
-
-    def send_own(self, request: Request) -> Reply:
-        """Send a request to our own bucket; make that where it is not there yet."""
         try:
-            return self.client.send(request)
+            self.client.send(Request("PUT", place.bucket, place.key, headers=headers, body=data))
         except S3Error as error:
-            if error.code is not Code.NoSuchBucket or self.places.single:
-                raise self._in_doubt(error) from None
-        self.make_own_bucket()
-        return self.client.send(request)
+            raise self._in_doubt(error) from None
 
-    def make_own_bucket(self) -> None:
-        """Make the upstream bucket of our own things."""
-        with suppress(S3Error):
-            self.create_upstream_bucket(self.places.own_bucket)
+    def ensure_own_bucket(self) -> None:
+        """Make the upstream bucket of our own things, unless it is known to be there."""
+        if self._own_bucket_known or self.places.single:
+            return
+        try:
+            self.client.send(Request("HEAD", self.places.own_bucket))
+        except S3Error as error:
+            if error.code is not Code.NoSuchBucket:
+                raise
+            with suppress(S3Error):  # another worker may be making it
+                self.create_upstream_bucket(self.places.own_bucket)
+        self._own_bucket_known = True
 
     def create_upstream_bucket(self, name: str) -> None:
         """Make a bucket in the upstream."""

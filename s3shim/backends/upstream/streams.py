@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Iterator
 
@@ -9,12 +10,13 @@ import urllib3.exceptions as failures
 from urllib3.response import BaseHTTPResponse
 
 from s3shim import checksums
-from s3shim.backends.upstream.entries import Found, is_md5
+from s3shim.backends.upstream.entries import Found
 from s3shim.backends.upstream.faults import error_of_failure
 from s3shim.errors import Code, S3Error
 from s3shim.multipart import FULL_OBJECT
 
 _PIECE = 256 * 1024
+_MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
 class RemoteChunks:
@@ -112,6 +114,6 @@ def verifier_of(found: Found) -> Verifier | None:
         for algorithm in (*_CHEAPEST, *info.checksums):
             if algorithm in info.checksums:
                 return Verifier(algorithm, info.checksums[algorithm])
-    if is_md5(info.etag):
+    if _MD5.fullmatch(info.etag):
         return Verifier("md5", b64encode(bytes.fromhex(info.etag)).decode())
     return None

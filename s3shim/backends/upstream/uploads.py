@@ -13,16 +13,13 @@ import re
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from s3shim.backends.upstream.client import Request
 from s3shim.backends.upstream.copying import Copying
 from s3shim.backends.upstream.locks import BUCKET, UPLOAD, Lock
-from s3shim.backends.upstream.markup import parse, text_of
 from s3shim.backends.upstream.places import Place
-from s3shim.backends.upstream.store import now_ms
 from s3shim.errors import Code, S3Error
 from s3shim.model import ObjectMeta, Page, PartInfo, UploadInfo, UploadQuery, UploadRef
 from s3shim.paging import list_uploads_page, upload_position
@@ -42,7 +39,7 @@ class Upload:
 
 @dataclass(slots=True)
 class Part:
-    """A part: its record, and the ETag that the upstream knows it by."""
+    """A part: its record, and the ETag that the upstream knows it by; empty for one that was not sent on."""
 
     info: PartInfo
     upstream_etag: str
@@ -55,19 +52,16 @@ class Uploads(Copying):
         """See Backend."""
         seen = self.bucket(bucket)
         upload_id = f"{time.time_ns():016x}{os.urandom(16).hex()}"
-        info = replace(upload, upload_id=upload_id, initiated=now_ms())
+        info = replace(upload, upload_id=upload_id, initiated=self.now())
         place = self.staged(upload_id)
-        begin = Request("POST", place.bucket, place.key, {"uploads": ""})
-        reply = self.send_own(begin)
-        upstream_id = read_upload_id(reply.data)
+        upstream_id = self.begin_upstream(place)
         record = json.dumps({**asdict(info), "upstream_id": upstream_id}).encode()
         with self.locks.hold(Lock(BUCKET, bucket, exclusive=False)):
             try:
                 self.still(seen)
                 self.write_own(_record_name(UploadRef(bucket, info.key, upload_id)), record)
             except BaseException:
-                with suppress(S3Error):
-                    self.client.send(Request("DELETE", place.bucket, place.key, {"uploadId": upstream_id}))
+                self.abort_upstream(place, upstream_id)
                 raise
         return info
 
@@ -114,7 +108,8 @@ class Uploads(Copying):
         return found
 
     def keep_part(self, ref: UploadRef, part: Part) -> None:
-        """Keep a part's record in the place of the one before; the part's lock is held."""
+        """Keep a part's record, dated now, in the place of the one before; the part's lock is held."""
+        part.info.last_modified = self.now()
         stem = f"parts/{ref.bucket}/{ref.upload_id}/"
         number = f"{part.info.part_number:05d}-"
         before = [number + name for name, _ in self.names_own(stem + number)]
@@ -144,13 +139,7 @@ class Uploads(Copying):
         """See Backend."""
         with self.holding(upload) as found:
             self.forget_upload(upload)
-            self.abort_upstream(upload.upload_id, found.upstream_id)
-
-    def abort_upstream(self, upload_id: str, upstream_id: str) -> None:
-        """Free the parts in the upstream."""
-        place = self.staged(upload_id)
-        with suppress(S3Error):
-            self.client.send(Request("DELETE", place.bucket, place.key, {"uploadId": upstream_id}))
+            self.abort_upstream(self.staged(upload.upload_id), found.upstream_id)
 
     def forget(self, kind: str, bucket: str, name: str) -> None:
         """See Buckets: an upload of a bucket that is gone is aborted."""
@@ -158,7 +147,7 @@ class Uploads(Copying):
             data = self.read_own(f"{kind}/{bucket}/{name}")
             if data is not None:
                 found = read_upload(data)
-                self.abort_upstream(found.info.upload_id, found.upstream_id)
+                self.abort_upstream(self.staged(found.info.upload_id), found.upstream_id)
         super().forget(kind, bucket, name)
 
     # -- listings -----------------------------------------------------------------------------
@@ -265,8 +254,3 @@ def _read_part(name: str) -> Part:
         return Part(PartInfo(int(number), size, etag, modified, checksums), upstream_etag)
     except (ValueError, TypeError):
         raise S3Error(Code.InternalError) from None
-
-
-def read_upload_id(data: bytes) -> str:
-    """Return the id in an InitiateMultipartUploadResult."""
-    return text_of(parse(data, "InitiateMultipartUploadResult"), "UploadId")

@@ -1,0 +1,92 @@
+"""Parts on their way up, to a place of our own: none of them is to be seen under a key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from s3shim.backends.upstream.bodies import Counted, hold_back, md5_of, read_ahead
+from s3shim.backends.upstream.locks import BUCKET, KEY, Lock
+from s3shim.backends.upstream.uploads import Part, Uploads
+from s3shim.conditions import check_copy
+from s3shim.copying import Copy
+from s3shim.model import Body, PartInfo, UploadRef
+from s3shim.ranges import ByteRange
+
+
+class Parts(Uploads):
+    """The part of UpstreamBackend that uploads parts."""
+
+    def upload_part(self, upload: UploadRef, part_number: int, body: Body) -> PartInfo:
+        """See Backend."""
+        self.head_multipart_upload(upload)
+        data = read_ahead(body, self.settings.block_size)
+        if not isinstance(data, bytes):
+            return self._stream_part(upload, part_number, data, body)
+        info = PartInfo(part_number, len(data), body.digests.md5, 0, body.digests.checksums)
+        with self.holding(upload, part=part_number) as found:
+            etag = ""
+            if data or self.dialect.empty_parts:
+                etag = self.send_part(self.staged(upload.upload_id), found.upstream_id, part_number, data)
+                self.same_bytes(etag, info.etag)
+            self.keep_part(upload, Part(info, etag))
+        return info
+
+    def _stream_part(
+        self, upload: UploadRef, part_number: int, chunks: Iterator[bytes], body: Body
+    ) -> PartInfo:
+        """Send a part that does not fit into memory; its last bytes only once all of it was verified.
+
+        Until then the upstream keeps the part that was there before.
+        """
+        began = self.now()
+        found = self.upload(upload)
+        counted = Counted(chunks, body)
+        with ExitStack() as held:
+
+            def verified() -> None:
+                held.enter_context(self.holding(upload, part=part_number))
+                if self.dialect.dated_by_begin:
+                    self.refuse_late(upload, part_number, began)
+
+            place = self.staged(upload.upload_id)
+            sent = hold_back(counted, verified)
+            etag = self.send_part(place, found.upstream_id, part_number, sent, body.length)
+            self.same_bytes(etag, body.digests.md5)
+            info = PartInfo(part_number, counted.size, body.digests.md5, 0, body.digests.checksums)
+            self.keep_part(upload, Part(info, etag))
+        return info
+
+    def upload_part_copy(
+        self, upload: UploadRef, part_number: int, copy: Copy, byte_range: ByteRange | None
+    ) -> PartInfo:
+        """See Backend. The bytes do not leave the upstream."""
+        seen = self.bucket(copy.source.bucket)
+        source_locks = (
+            Lock(BUCKET, copy.source.bucket, exclusive=False),
+            Lock(KEY, copy.source.bucket, copy.source.key, exclusive=False),
+        )
+        with self.holding(upload, part=part_number) as found, self.locks.hold(*source_locks):
+            self.still(seen)
+            source = self.find(copy.source)
+            check_copy(copy.conditions, source.info)
+            start, length = 0, source.info.size
+            if byte_range is not None:
+                start, length = byte_range.resolve_whole(length)
+            etag = ""
+            if length:
+                etag = self.copy_part_upstream(
+                    self.staged(upload.upload_id),
+                    found.upstream_id,
+                    part_number,
+                    self.at(copy.source),
+                    source.upstream_etag,
+                    (start, length) if byte_range is not None else None,
+                )
+            # The ETag of the whole is made of such as are 16 bytes.
+            told = etag or source.info.etag
+            if not self.is_md5(told):
+                told = md5_of(f"{told} {start} {length}".encode())
+            info = PartInfo(part_number, length, told, 0, {})
+            self.keep_part(upload, Part(info, etag))
+        return info

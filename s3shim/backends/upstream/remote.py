@@ -1,0 +1,177 @@
+"""The upstream's operations on objects, one method each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote
+
+from s3shim.backends.upstream.bodies import md5_header
+from s3shim.backends.upstream.client import Request
+from s3shim.backends.upstream.markup import completion, parse, read_etag, read_tags, tagging, text_of
+from s3shim.backends.upstream.places import Place
+from s3shim.backends.upstream.store import Store
+from s3shim.errors import Code, S3Error
+
+_MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
+
+BINARY = "application/octet-stream"
+
+
+class Remote(Store):
+    """The part of UpstreamBackend that speaks S3."""
+
+    def reading_headers(self) -> dict[str, str]:
+        """Return the headers that make the upstream tell all it knows of an object."""
+        return {"x-amz-checksum-mode": "ENABLED"} if self.dialect.checksums else {}
+
+    def head_upstream(self, place: Place) -> tuple[Any, int]:
+        """Return the headers and the size of an upstream's object."""
+        reply = self.client.send(Request("HEAD", place.bucket, place.key, headers=self.reading_headers()))
+        size = reply.headers.get("Content-Length", "")
+        if not size.isdigit():
+            raise S3Error(Code.InternalError)
+        return reply.headers, int(size)
+
+    def put_upstream(self, place: Place, headers: dict[str, str], data: bytes, md5: str) -> None:
+        """Put an object in one request, which is repeated where it fails. Raises as ``verify``."""
+        headers = {**headers, **md5_header(md5)}
+        reply = self.client.send(Request("PUT", place.bucket, place.key, headers=headers, body=data))
+        self.verify(place, reply.headers.get("ETag", ""), md5)
+
+    def stream_upstream(self, place: Place, chunks: Iterable[bytes], length: int | None) -> str:
+        """Send what need not be told from its beginning to a place of our own; return its ETag."""
+        self.ensure_own_bucket()
+        request = Request("PUT", place.bucket, place.key, headers={"Content-Type": BINARY})
+        request.chunks, request.length = chunks, length
+        return str(self.client.send(request).headers.get("ETag", ""))
+
+    @staticmethod
+    def is_md5(etag: str) -> bool:
+        """Whether an ETag has the form of an MD5 of the whole."""
+        return _MD5.fullmatch(etag) is not None
+
+    def same_bytes(self, etag: str, md5: str) -> None:
+        """Raise InternalError where the upstream's ETag shows that it has other bytes than were sent."""
+        found = etag.strip('"')
+        if self.is_md5(found) and found != md5:
+            raise S3Error(Code.InternalError)
+
+    def verify(self, place: Place, etag: str, md5: str) -> None:
+        """Raise as ``same_bytes``; what the upstream has is removed then."""
+        try:
+            self.same_bytes(etag, md5)
+        except S3Error:
+            self.delete_upstream(place)
+            raise
+
+    def copy_upstream(self, source: Place, etag: str, target: Place, headers: dict[str, str]) -> str:
+        """Copy an object that still has this ETag, with new metadata; return the copy's ETag."""
+        directives = {"x-amz-metadata-directive": "REPLACE"}
+        if self.dialect.tagging:
+            directives["x-amz-tagging-directive"] = "REPLACE"
+        request = Request("PUT", target.bucket, target.key)
+        request.headers = {**headers, **_source_headers(source, etag), **directives}
+        return read_etag(self.client.send(request).data, "CopyObjectResult")
+
+    def delete_upstream(self, place: Place) -> None:
+        """Remove an object; nothing where there is none."""
+        try:
+            self.client.send(Request("DELETE", place.bucket, place.key))
+        except S3Error as error:
+            if error.code is not Code.NoSuchKey:
+                raise
+
+    def drop(self, place: Place) -> None:
+        """Remove an object of our own that is of no use any more; one that stays is swept later."""
+        with suppress(S3Error):
+            self.delete_upstream(place)
+
+    def tags_upstream(self, place: Place) -> dict[str, str]:
+        """Return the tags that the upstream keeps of an object."""
+        reply = self.client.send(Request("GET", place.bucket, place.key, query={"tagging": ""}))
+        return read_tags(reply.data)
+
+    def tag_upstream(self, place: Place, tags: dict[str, str]) -> None:
+        """Replace the tags that the upstream keeps of an object."""
+        request = Request("DELETE", place.bucket, place.key, {"tagging": ""})
+        if tags:
+            request.method, request.body = "PUT", tagging(tags)
+            request.headers = md5_header(None, request.body)
+        self.client.send(request)
+
+    # -- multipart ----------------------------------------------------------------------------
+
+    def begin_upstream(self, place: Place) -> str:
+        """Begin an upload at a place of our own; return its id."""
+        self.ensure_own_bucket()
+        reply = self.client.send(Request("POST", place.bucket, place.key, {"uploads": ""}))
+        return text_of(parse(reply.data, "InitiateMultipartUploadResult"), "UploadId")
+
+    def send_part(
+        self,
+        place: Place,
+        upstream_id: str,
+        part_number: int,
+        data: bytes | Iterable[bytes],
+        length: int | None = None,
+    ) -> str:
+        """Send a part, as bytes or as chunks of ``length`` bytes together; return its ETag."""
+        request = _part_request(place, upstream_id, part_number)
+        if isinstance(data, bytes):
+            request.body, request.headers = data, md5_header(None, data)
+        else:
+            request.chunks, request.length = data, length
+        return str(self.client.send(request).headers.get("ETag", "")).strip('"')
+
+    def copy_part_upstream(
+        self,
+        place: Place,
+        upstream_id: str,
+        part_number: int,
+        source: Place,
+        etag: str,
+        extent: tuple[int, int] | None,
+    ) -> str:
+        """Copy an object that still has this ETag, or (start, length) of it, as a part; return its ETag."""
+        request = _part_request(place, upstream_id, part_number)
+        request.headers = _source_headers(source, etag)
+        if extent is not None:
+            start, length = extent
+            request.headers["x-amz-copy-source-range"] = f"bytes={start}-{start + length - 1}"
+        return read_etag(self.client.send(request).data, "CopyPartResult")
+
+    def complete_upstream(
+        self, place: Place, upstream_id: str, size: int, parts: Iterable[tuple[int, str]]
+    ) -> str:
+        """Complete an upload; return the ETag of the object, which has ``size`` bytes."""
+        request = Request("POST", place.bucket, place.key, {"uploadId": upstream_id}, body=completion(parts))
+        try:
+            return read_etag(self.client.send(request).data, "CompleteMultipartUploadResult")
+        except S3Error as error:
+            if error.code is not Code.NoSuchUpload:
+                raise
+        # An earlier try came so far and no farther, or its answer was lost.
+        headers, found = self.head_upstream(place)
+        if found != size:
+            raise S3Error(Code.InternalError)
+        return str(headers.get("ETag", "")).strip('"')
+
+    def abort_upstream(self, place: Place, upstream_id: str) -> None:
+        """Free the parts of an upload; those that stay are swept later."""
+        with suppress(S3Error):
+            self.client.send(Request("DELETE", place.bucket, place.key, {"uploadId": upstream_id}))
+
+
+def _part_request(place: Place, upstream_id: str, part_number: int) -> Request:
+    query = {"partNumber": str(part_number), "uploadId": upstream_id}
+    return Request("PUT", place.bucket, place.key, query)
+
+
+def _source_headers(source: Place, etag: str) -> dict[str, str]:
+    return {
+        "x-amz-copy-source": quote(f"/{source.bucket}/{source.key}"),
+        "x-amz-copy-source-if-match": f'"{etag}"',
+    }
