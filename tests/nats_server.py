@@ -64,6 +64,31 @@ class NatsServer:
 
     def start(self, *, wait: bool = True) -> NatsServer:
         """Start it, and wait until it listens."""
+        config = self._configure()
+        with open(self.path / "log", "ab") as log:
+            self.process = subprocess.Popen([BINARY, "-c", config], stdout=log, stderr=log)
+        if wait:
+            self.wait()
+        return self
+
+    def reload(self, *, more: str) -> None:
+        """Let it go on with other lines of configuration."""
+        assert self.process is not None
+        self.settings["more"] = more
+        self._configure()
+        os.kill(self.process.pid, signal.SIGHUP)
+
+    def pause(self) -> None:
+        """Stop the process, which keeps its connections."""
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGCONT)
+
+    def _configure(self) -> Path:
         config = self.path / "nats.conf"
         config.write_text(
             _CONFIG.format(
@@ -74,11 +99,7 @@ class NatsServer:
                 **self.settings,
             )
         )
-        with open(self.path / "log", "ab") as log:
-            self.process = subprocess.Popen([BINARY, "-c", config], stdout=log, stderr=log)
-        if wait:
-            self.wait()
-        return self
+        return config
 
     def wait(self, seconds: float = 20) -> None:
         """Wait until it answers."""

@@ -15,6 +15,8 @@ from s3shim.backends.nats.failures import (
     STREAM_EXISTS,
     STREAM_NOT_FOUND,
     JetStreamError,
+    NoAnswer,
+    NotSent,
     answer_of,
 )
 from s3shim.backends.nats.format import (
@@ -33,9 +35,13 @@ from s3shim.times import milliseconds
 OWNER, CREATED, NONCE, CLOSING = "s3shim-owner", "s3shim-created", "s3shim-nonce", "s3shim-closing"
 
 AT_REST = 0.03
-"""Seconds for which a bucket to be deleted takes nothing: a writer that needs less sees one bucket only."""
+"""Seconds for which a bucket to be deleted takes no metadata.
+
+A writer that needs less, and has not seen that it is closing, has seen one bucket only.
+"""
 
 _REMEMBERED = 1.0
+_LAST_LOOK = 0.5
 _CLOSING_FOR = 30_000
 _PAGE = 256
 _PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4)
@@ -57,6 +63,11 @@ class BucketStream:
     direct: bool
     config: dict[str, Any]
     state: dict[str, Any]
+
+    @property
+    def closing(self) -> bool:
+        """Whether it may be about to be deleted."""
+        return CLOSING in (self.config.get("metadata") or {})
 
 
 class BucketStreams:
@@ -121,10 +132,12 @@ class BucketStreams:
         except JetStreamError as refused:
             if refused.code != STREAM_EXISTS:
                 raise answer_of(refused, info.name) from None
-        except FAILURES as failure:
+        except NotSent as failure:
+            raise answer_of(failure, info.name) from None
+        except NoAnswer as failure:
             # It may have been made all the same: then it carries our number.
-            found = await self.find(info.name)
-            if found.config.get("metadata", {}).get(NONCE) != nonce:
+            found = await self._look(info.name)
+            if found is None or (found.config.get("metadata") or {}).get(NONCE) != nonce:
                 raise answer_of(failure, info.name) from None
             await self._empty(info.name, found)
             return
@@ -132,6 +145,13 @@ class BucketStreams:
         raise S3Error(
             Code.BucketAlreadyOwnedByYou if same else Code.BucketAlreadyExists, BucketName=info.name
         )
+
+    async def _look(self, bucket: str) -> BucketStream | None:
+        try:
+            async with asyncio.timeout(_LAST_LOOK):
+                return await self.find(bucket)
+        except (S3Error, TimeoutError):
+            return None
 
     async def _make(self, stream: str, config: dict[str, Any]) -> dict[str, Any]:
         for pause in _PAUSES:

@@ -8,6 +8,7 @@ which object it has replaced.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable
@@ -41,6 +42,8 @@ _CHANGES = 100
 _PATIENCE = 20.0
 """Seconds that a writer goes on against others who win."""
 
+_LAST_LOOK = 0.5
+
 
 class Catalog:
     """The metadata of objects; for the loop."""
@@ -73,11 +76,16 @@ class Catalog:
         """Raise what ``check_write`` raises of the object that is there now."""
         check_write(conditions, info_of(await self.entry(bucket, key), key))
 
-    async def find_same(self, bucket: str, incarnation: str) -> None:
-        """Raise NoSuchBucket unless the bucket is the one that chunks were written to."""
+    async def find_same(self, bucket: str, incarnation: str) -> float:
+        """Raise NoSuchBucket unless the bucket is the one that chunks were written to.
+
+        Return the time of the monotonic clock when nobody was deleting it; minus infinity where somebody is.
+        """
+        now = time.monotonic()
         found = await self.buckets.find(bucket)
         if found.incarnation != incarnation:
             raise S3Error(Code.NoSuchBucket, BucketName=bucket)
+        return -math.inf if found.closing else now
 
     async def change(self, bucket: str, key: str, make: Callable[[Entry], bytes]) -> Entry:
         """Make what ``make`` makes of the object's entry its entry, its chunks stay; return the one before.
@@ -98,16 +106,16 @@ class Catalog:
         content: Content,
         conditions: Conditions,
         current: Entry | None,
+        looked: float,
     ) -> Entry | None:
         """Make ``data``, of an object with ``content``, the key's entry; return the entry that it replaced.
 
         ``current`` is what was last seen there. Raises Uncertain, and what means that nothing has changed:
         NoSuchBucket, ConditionalRequestConflict, InsufficientStorage, ServiceUnavailable, and what
-        ``check_write`` raises. The bucket must have been the one of ``content`` just before.
+        ``check_write`` raises. ``looked`` is what ``find_same`` returned when the chunks were stored.
         """
-        began = time.monotonic()
         replaced = await self._replace(bucket, key, data, content, conditions, current)
-        if time.monotonic() - began > AT_REST / 2:
+        if time.monotonic() - looked > AT_REST:
             await self._check_bucket(bucket, key, content)
         return replaced
 
@@ -125,7 +133,7 @@ class Catalog:
         while True:
             if not uncertain:
                 check_write(conditions, info_of(current, key))
-            seen = current
+            seen, began = current, time.monotonic()
             try:
                 await self._publish(bucket, key, data, seen)
                 return seen
@@ -135,19 +143,21 @@ class Catalog:
                         raise Uncertain() from None
                     raise answer_of(refused, bucket) from None
             except NotSent as failure:
+                if uncertain:
+                    raise Uncertain() from None
                 if not await self._bucket_will_do(bucket, content.incarnation, deadline):
-                    if uncertain:
-                        raise Uncertain() from None
                     raise answer_of(failure, bucket) from None
             except NoAnswer:
+                if uncertain:
+                    raise Uncertain() from None
                 uncertain = True
-            current = await self._seen(bucket, key, uncertain)
+            current = await (self._settled(bucket, key, began) if uncertain else self.entry(bucket, key))
             if current is not None and current.nuid == content.nuid and not current.deleted:
                 return seen
             if uncertain and seq_of(current) != seq_of(seen):
                 # Ours may have been replaced already, and whoever did it removes its chunks.
                 raise Uncertain()
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline and not uncertain:
                 raise S3Error(
                     Code.SlowDown if conditions is NO_CONDITIONS else Code.ConditionalRequestConflict
                 )
@@ -158,11 +168,18 @@ class Catalog:
         try:
             await self.find_same(bucket, content.incarnation)
         except S3Error as error:
-            if error.code is Code.NoSuchBucket:
-                entry = await self.entry(bucket, key)
-                if entry is not None and entry.nuid == content.nuid and not entry.deleted:
-                    await self.rewrite(bucket, key, tombstone(entry), entry)
+            if error.code is not Code.NoSuchBucket or not await self._taken_back(bucket, key, content.nuid):
+                raise Uncertain() from None
             raise
+
+    async def _taken_back(self, bucket: str, key: str, nuid: str) -> bool:
+        try:
+            entry = await self.entry(bucket, key)
+            if entry is not None and entry.nuid == nuid and not entry.deleted:
+                await self.rewrite(bucket, key, tombstone(entry), entry)
+        except S3Error as error:
+            return error.code is Code.NoSuchBucket
+        return True
 
     async def rewrite(self, bucket: str, key: str, data: bytes, entry: Entry | None) -> bool:
         """Make ``data`` the key's entry, once; False where ``entry`` is not what it would replace.
@@ -186,14 +203,19 @@ class Catalog:
         """
         deadline = time.monotonic() + _PATIENCE
         uncertain: Entry | None = None
+        began = time.monotonic()
         while True:
-            current = await self.entry(bucket, key)
-            if uncertain is not None and seq_of(current) != uncertain.seq:
-                return uncertain
+            if uncertain is None:
+                current = await self.entry(bucket, key)
+            else:
+                current = await self._settled(bucket, key, began)
+                if seq_of(current) != uncertain.seq:
+                    return uncertain
             found = None if current is None or current.deleted else current
             check_write(conditions, info_of(found, key))
             if found is None:
                 return None
+            began = time.monotonic()
             try:
                 await self._publish(bucket, key, tombstone(found), found)
                 return found
@@ -207,6 +229,8 @@ class Catalog:
                 if not await self._bucket_will_do(bucket, "", deadline):
                     raise answer_of(failure, bucket) from None
             except NoAnswer:
+                if uncertain is not None:
+                    raise Uncertain() from None
                 uncertain = found
             if time.monotonic() > deadline:
                 raise S3Error(Code.ServiceUnavailable)
@@ -216,13 +240,17 @@ class Catalog:
         headers = {"Nats-Rollup": "sub", _EXPECT: str(seq_of(expected))}
         await self.js.publish(meta_subject(bucket, key), data, headers)
 
-    async def _seen(self, bucket: str, key: str, uncertain: bool) -> Entry | None:
+    async def _settled(self, bucket: str, key: str, began: float) -> Entry | None:
+        """Return what is there after a message that was sent at ``began`` and has no answer.
+
+        Where the connection was lost there is time for another one. Raises Uncertain.
+        """
+        left = began + self.js.timeout - time.monotonic()
         try:
-            return await self.entry(bucket, key)
-        except S3Error:
-            if uncertain:
-                raise Uncertain() from None
-            raise
+            async with asyncio.timeout(max(left, _LAST_LOOK)):
+                return await self.entry(bucket, key)
+        except (S3Error, TimeoutError):
+            raise Uncertain() from None
 
     async def _purge(self, bucket: str, key: str, entry: Entry) -> None:
         """Take the entry away, but none that came after it; leave a tombstone where there is room again."""

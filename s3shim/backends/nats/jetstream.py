@@ -101,25 +101,28 @@ class JetStream:
             query["max_bytes"] = size
         payload = json.dumps(query).encode()
         subject = f"{self.prefix}.DIRECT.GET.{stream}"
-        found: tuple[list[Stored], int] = await self._again(lambda: self._batch(subject, payload))
+        found: tuple[list[Stored], int] = await self._again(lambda left: self._batch(subject, payload, left))
         return found
 
     async def present(self, stream: str, subjects: list[str]) -> set[str]:
         """Return those of up to 1,024 subjects on which some replica has a message. Raises as ``batch``."""
         payload = json.dumps({"multi_last": subjects, "batch": len(subjects)}).encode()
-        found, _ = await self._again(lambda: self._batch(f"{self.prefix}.DIRECT.GET.{stream}", payload))
+        subject = f"{self.prefix}.DIRECT.GET.{stream}"
+        found, _ = await self._again(lambda left: self._batch(subject, payload, left))
         return {message.subject for message in found}
 
-    async def _batch(self, subject: str, payload: bytes) -> tuple[list[Stored], int]:
+    async def _batch(self, subject: str, payload: bytes, timeout: float) -> tuple[list[Stored], int]:
         link = self.link()
         arrived: list[Msg] = []
         ended: asyncio.Future[Msg | None] = asyncio.get_running_loop().create_future()
-        deadline = asyncio.timeout(self.timeout)
+        deadline = asyncio.timeout(timeout)
 
         def take(message: Msg | None) -> None:
+            # A deadline that has just passed can no longer be moved.
+            if ended.done():
+                return
             if message is None or "Status" in (message.headers or ()):
-                if not ended.done():
-                    ended.set_result(message)
+                ended.set_result(message)
             else:
                 arrived.append(message)
                 deadline.reschedule(loop.time() + self.timeout)
@@ -147,15 +150,15 @@ class JetStream:
 
     async def ask(self, operation: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Return the answer of the API to a request that may be repeated."""
-        answer: dict[str, Any] = await self._again(lambda: self.do(operation, payload))
+        answer: dict[str, Any] = await self._again(lambda left: self.do(operation, payload, left))
         return answer
 
-    async def _again(self, attempt: Callable[[], Any]) -> Any:
+    async def _again(self, attempt: Callable[[float], Any]) -> Any:
         deadline = time.monotonic() + self.timeout
         pause = _FIRST_PAUSE
         while True:
             try:
-                return await attempt()
+                return await attempt(deadline - time.monotonic())
             except (NotSent, NoAnswer, JetStreamError) as failure:
                 if isinstance(failure, JetStreamError) and failure.code not in _TRANSIENT:
                     raise
@@ -166,10 +169,13 @@ class JetStream:
 
     # -- changing: once ---------------------------------------------------------------------------
 
-    async def do(self, operation: str, payload: dict[str, Any]) -> dict[str, Any]:
+    async def do(
+        self, operation: str, payload: dict[str, Any], timeout: float | None = None
+    ) -> dict[str, Any]:
         """Return the answer of the API, asked once. Raises JetStreamError, NotSent, NoAnswer."""
         request = json.dumps(payload).encode() if payload else b""
-        message = await self.link().request(f"{self.prefix}.{operation}", request, self.timeout)
+        seconds = self.timeout if timeout is None else timeout
+        message = await self.link().request(f"{self.prefix}.{operation}", request, seconds)
         return _checked(message)
 
     async def publish(self, subject: str, data: bytes, headers: Headers | None = None) -> int:

@@ -15,11 +15,11 @@ from collections import Counter, deque
 from dataclasses import dataclass
 
 from s3shim.backends.nats.catalog import Catalog
-from s3shim.backends.nats.failures import FAILURES
+from s3shim.backends.nats.failures import FAILURES, JetStreamError
 from s3shim.backends.nats.format import Entry, chunk_subject, store_of, stream_of
 from s3shim.backends.nats.jetstream import JetStream
 from s3shim.backends.nats.kv import KeyValue
-from s3shim.errors import S3Error
+from s3shim.errors import Code, S3Error
 
 LEASES = "lease"
 """What the keys of leases begin with."""
@@ -28,18 +28,25 @@ _TURN = 1.0
 _LEASE_AFTER = 10.0
 _LEASE_EVERY = 10.0
 _LEASE = 60
+_ON_THE_WAY = 5.0
+_AGAIN = 5.0
+_TRIED_FOR = 3600.0
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Replaced:
-    """An object that is gone: its chunks are due at ``due`` of the monotonic clock."""
+    """An object that is gone: its chunks are due at ``due`` of the monotonic clock.
+
+    ``key`` is None where it has never been an object. Until ``end`` it is tried again.
+    """
 
     due: float
     bucket: str
-    key: str
+    key: str | None
     nuid: str
+    end: float
 
 
 class Reclaim:
@@ -73,7 +80,15 @@ class Reclaim:
     def later(self, bucket: str, key: str, nuid: str) -> None:
         """Remove the chunks of an object that has been replaced; for any thread."""
         if nuid:
-            self._queue.append(Replaced(time.monotonic() + self.grace, bucket, key, nuid))
+            self._add(self.grace, bucket, key, nuid)
+
+    def abandon(self, bucket: str, nuid: str) -> None:
+        """Remove the chunks of what could not be made an object, once they have come; for any thread."""
+        self._add(_ON_THE_WAY, bucket, None, nuid)
+
+    def _add(self, wait: float, bucket: str, key: str | None, nuid: str) -> None:
+        now = time.monotonic()
+        self._queue.append(Replaced(now + wait, bucket, key, nuid, now + wait + _TRIED_FOR))
 
     def replaced(self, bucket: str, key: str, entry: Entry | None) -> None:
         """Remove the chunks of an entry that is gone, in due time."""
@@ -85,13 +100,17 @@ class Reclaim:
         leased = 0.0
         while True:
             await asyncio.sleep(min(_TURN, max(self.grace, 0.05)))
-            if time.monotonic() - leased > _LEASE_EVERY:
-                leased = time.monotonic()
-                await self._renew()
-            await self.turn()
+            try:
+                if time.monotonic() - leased > _LEASE_EVERY:
+                    leased = time.monotonic()
+                    await self._renew()
+                await self.turn()
+            except Exception:
+                # Without this nothing would be removed any more, and nobody would know.
+                log.exception("removing chunks has failed")
 
     async def turn(self) -> None:
-        """Remove what is due."""
+        """Remove what is due; what cannot be removed now is tried again."""
         now = time.monotonic()
         for _ in range(len(self._queue)):
             gone = self._queue.popleft()
@@ -99,17 +118,32 @@ class Reclaim:
                 self._queue.append(gone)
                 continue
             try:
-                if await self._is_current(gone):
-                    continue
-                if await self._is_read(gone):
-                    gone.due = now + max(self.grace, 1.0)
-                    self._queue.append(gone)
+                if await self._is_needed(gone):
                     continue
                 await self.remove(gone.bucket, gone.nuid)
-            except S3Error:
-                continue
-            except FAILURES as failure:
+            except (S3Error, *FAILURES) as failure:
+                if self._may_come_right(failure) and now < gone.end:
+                    gone.due = now + _AGAIN
+                    self._queue.append(gone)
+                    return
                 log.debug("chunks of %s stay for the sweep: %s", gone.nuid, failure)
+
+    async def _is_needed(self, gone: Replaced) -> bool:
+        """Whether the chunks stay; those that are only being read are put back into the queue."""
+        if gone.key is None:
+            return False
+        if await self._is_current(gone.bucket, gone.key, gone.nuid):
+            return True
+        if not await self._is_read(gone):
+            return False
+        gone.due = time.monotonic() + max(self.grace, 1.0)
+        self._queue.append(gone)
+        return True
+
+    def _may_come_right(self, failure: Exception) -> bool:
+        if isinstance(failure, S3Error):
+            return failure.code is Code.ServiceUnavailable
+        return not isinstance(failure, JetStreamError)
 
     async def remove(self, bucket: str, nuid: str) -> None:
         """Remove the chunks, and the table of parts where there is one."""
@@ -118,10 +152,10 @@ class Reclaim:
         await self.js.purge(stream_of(bucket), f"{subject}.>")
         self.removed += 1
 
-    async def _is_current(self, gone: Replaced) -> bool:
+    async def _is_current(self, bucket: str, key: str, nuid: str) -> bool:
         """Whether the object is there again: a client that knows nothing of us may have brought it back."""
-        entry = await self.catalog.entry(gone.bucket, gone.key)
-        return entry is not None and not entry.deleted and entry.nuid == gone.nuid
+        entry = await self.catalog.entry(bucket, key)
+        return entry is not None and not entry.deleted and entry.nuid == nuid
 
     async def _is_read(self, gone: Replaced) -> bool:
         with self._lock:

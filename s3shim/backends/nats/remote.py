@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from s3shim.backends.nats.bridge import Bridge
 from s3shim.backends.nats.connection import Connection
-from s3shim.backends.nats.failures import answered
+from s3shim.backends.nats.failures import FAILURES, answered
 from s3shim.backends.nats.jetstream import JetStream
 from s3shim.backends.nats.settings import NatsSettings
 from s3shim.errors import Code, S3Error
@@ -16,6 +17,8 @@ from s3shim.errors import Code, S3Error
 T = TypeVar("T")
 
 _FIRST_CONNECTION = 2.0
+_REMEMBERED = 1.0
+_PROBE = 2.0
 
 
 class Remote:
@@ -27,6 +30,8 @@ class Remote:
         self.connection = Connection(settings)
         self.js = JetStream(self.connection.link, api_prefix(settings), settings.timeout)
         self._work: asyncio.Task[None] | None = None
+        self._asked = -_REMEMBERED
+        self._answers = False
 
     def start(self, *beside: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Begin to connect, and what runs ``beside``; wait a moment for a connection, and go on without."""
@@ -37,8 +42,10 @@ class Remote:
         loop = asyncio.get_running_loop()
         self._work = loop.create_task(self._serve(beside))
         until = loop.time() + _FIRST_CONNECTION
-        while not self.connection.connected and loop.time() < until:
+        while not self.connection.connected and not self.connection.failures and loop.time() < until:
             await asyncio.sleep(0.01)
+        if self.connection.connected:
+            await self._ask()
 
     async def _serve(self, beside: tuple[Callable[[], Coroutine[Any, Any, None]], ...]) -> None:
         async with asyncio.TaskGroup() as group:
@@ -57,9 +64,23 @@ class Remote:
         await self.connection.close()
 
     def check(self) -> None:
-        """Raise ServiceUnavailable where there is no connection."""
+        """Raise ServiceUnavailable where there is no connection, or no JetStream behind it."""
         if not self.connection.connected:
             raise S3Error(Code.ServiceUnavailable, "There is no connection to the storage.")
+        if not self.call(self._ask()):
+            raise S3Error(Code.ServiceUnavailable, "The storage does not answer.")
+
+    async def _ask(self) -> bool:
+        """Whether JetStream answers; what it answers is remembered for a second."""
+        if time.monotonic() >= self._asked + _REMEMBERED:
+            self._answers = False
+            try:
+                await self.js.do("INFO", {}, min(self.settings.timeout, _PROBE))
+                self._answers = True
+            except FAILURES as failure:
+                self.connection.warn(f"JetStream does not answer on {self.js.prefix}", str(failure))
+            self._asked = time.monotonic()
+        return self._answers
 
     def call(self, work: Coroutine[Any, Any, T], bucket: str = "") -> T:
         """Return what ``work`` returns, done in the loop; its FAILURES are S3Error."""

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import deque
+from collections.abc import Coroutine
 from concurrent.futures import Future
+from typing import Any, TypeVar
 
 from s3shim import checksums
 from s3shim.backends.nats.chunks import WINDOW, ChunkWriter, split, write_parts
-from s3shim.backends.nats.failures import FAILURES, Uncertain, answer_of
+from s3shim.backends.nats.failures import FAILURES, NotSent, Uncertain, answer_of
 from s3shim.backends.nats.format import Content, new_nuid, write_entry
 from s3shim.backends.nats.store import Calls, Store
 from s3shim.conditions import Conditions
 from s3shim.errors import Code, S3Error
 from s3shim.model import Body, Digests, ObjectInfo, ObjectMeta, ObjectPart, ObjectRef
 
+T = TypeVar("T")
+
 _UNDER_WAY = 3
+_AT_ONCE = 0.5
 _STALE = 1800.0
 """Seconds without a new chunk after which those before could be taken for abandoned ones by the sweep."""
 
@@ -34,6 +40,7 @@ class Written:
         self.bucket = bucket
         known = store.buckets.remembered(bucket) or store.call(store.buckets.find(bucket))
         self.incarnation = known.incarnation
+        self.looked = -math.inf
         self.nuid = nuid or new_nuid()
         self.size = 0
         self.digests = Digests("", {})
@@ -93,12 +100,20 @@ class Written:
         try:
             self._windows.popleft().result()
         except FAILURES as failure:
-            self.store.call(self.find_same())
-            raise answer_of(failure, self.bucket) from None
+            raise self.store.call(self.reason(failure)) from None
 
     async def find_same(self) -> None:
         """Raise NoSuchBucket unless the bucket is the one that the chunks were written to."""
-        await self.store.catalog.find_same(self.bucket, self.incarnation)
+        self.looked = await self.store.catalog.find_same(self.bucket, self.incarnation)
+
+    async def reason(self, failure: Exception) -> S3Error:
+        """Return what the client is told of a failure: nobody takes chunks where the bucket is gone."""
+        if isinstance(failure, NotSent) and self.store.remote.connection.connected:
+            try:
+                await self.find_same()
+            except S3Error as error:
+                return error
+        return answer_of(failure, self.bucket)
 
     @property
     def content(self) -> Content:
@@ -115,7 +130,7 @@ class Written:
         return dict([next(iter(self.digests.checksums.items()))])
 
     def discard(self) -> None:
-        """Remove what was stored, as far as that can be done now."""
+        """Remove what was stored; see ``remove``."""
         for future in self._windows:
             future.cancel()
         if self.writer is not None:
@@ -123,10 +138,15 @@ class Written:
                 self.store.call(self.remove())
 
     async def remove(self) -> None:
-        """Remove what was stored, as far as that can be done now; for the loop."""
+        """Remove what was stored, at once if NATS answers at once; for the loop.
+
+        It is done again later: what was just sent may be stored only after it was removed.
+        """
         if self.writer is not None:
-            with contextlib.suppress(*FAILURES):
-                await self.store.reclaim.remove(self.bucket, self.nuid)
+            self.store.reclaim.abandon(self.bucket, self.nuid)
+            with contextlib.suppress(TimeoutError, *FAILURES):
+                async with asyncio.timeout(_AT_ONCE):
+                    await self.store.reclaim.remove(self.bucket, self.nuid)
 
 
 async def _writer(store: Store, bucket: str, nuid: str) -> ChunkWriter:
@@ -136,19 +156,26 @@ async def _writer(store: Store, bucket: str, nuid: str) -> ChunkWriter:
 async def finish(written: Written, info: ObjectInfo, parts: list[ObjectPart], conditions: Conditions) -> None:
     """Store the rest of the chunks, and make them the object. Raises as ``Catalog.replace``, but Uncertain.
 
-    Nothing is left behind where it fails, unless it cannot be told whether it did.
+    Nothing is left behind where it fails, unless it cannot be told whether it did: then the sweep finds out.
     """
     store, bucket = written.store, written.bucket
     try:
         written.check_age()
-        current, _ = await asyncio.gather(store.catalog.entry(bucket, info.key), store_rest(written))
+        current = await _both(store.catalog.entry(bucket, info.key), store_rest(written))
         content = written.content
         await write_parts(store.js, bucket, written.nuid, parts)
         data = write_entry(bucket, info, content, parts)
-        replaced = await store.catalog.replace(bucket, info.key, data, content, conditions, current)
+    except BaseException:
+        await written.remove()
+        raise
+    try:
+        replaced = await store.catalog.replace(
+            bucket, info.key, data, content, conditions, current, written.looked
+        )
     except Uncertain:
         raise
-    except BaseException:
+    except Exception:
+        # One that was cancelled is uncertain too.
         await written.remove()
         raise
     store.reclaim.replaced(bucket, info.key, replaced)
@@ -164,12 +191,23 @@ async def store_rest(written: Written) -> None:
         if written.rest and written.writer is None:
             written.writer = ChunkWriter(store.js, bucket, written.nuid)
         if written.writer is not None:
-            await asyncio.gather(written.find_same(), written.writer.publish(written.rest))
+            await _both(written.find_same(), written.writer.publish(written.rest))
         else:
             await written.find_same()
     except FAILURES as failure:
-        await written.find_same()
-        raise answer_of(failure, bucket) from None
+        raise await written.reason(failure) from None
+
+
+async def _both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, None]) -> T:
+    """Do both at the same time; return what ``first`` returns. Where one fails, the other is ended first."""
+    tasks = asyncio.ensure_future(first), asyncio.ensure_future(second)
+    try:
+        result, _ = await asyncio.gather(*tasks)
+        return result
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Writing(Calls):
