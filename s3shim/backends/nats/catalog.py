@@ -26,6 +26,7 @@ from s3shim.backends.nats.failures import (
 from s3shim.backends.nats.format import (
     Content,
     Entry,
+    chunk_subject,
     info_of,
     meta_subject,
     read_entry,
@@ -257,8 +258,10 @@ class Catalog:
         stream, subject = stream_of(bucket), meta_subject(bucket, key)
         try:
             await self.js.purge(stream, subject, below=entry.seq + 1)
-            await self.js.purge(stream, f"$O.{stream.removeprefix('OBJ_')}.C.{entry.nuid}")
+            entry.traceless = True
+            await self.js.purge(stream, chunk_subject(bucket, entry.nuid))
             await self._publish(bucket, key, tombstone(entry), None)
+            entry.traceless = False
         except JetStreamError as refused:
             if not refused.full and refused.code not in WRONG_LAST_SEQUENCE:
                 raise answer_of(refused, bucket) from None

@@ -18,6 +18,8 @@ class Deriving(Calls):
         if ref.version_id in (None, NULL_VERSION):
             gone = store.call(store.catalog.delete(ref.bucket, ref.key, conditions))
             store.reclaim.replaced(ref.bucket, ref.key, gone)
+            if gone is not None and gone.traceless:
+                store.cached.index.forget(ref.bucket, ref.key, gone.seq)
         else:
             store.call(store.buckets.find(ref.bucket))
         return Deleted()

@@ -108,12 +108,14 @@ class Entry:
     """An object's metadata as stored: ``raw`` is the JSON, ``seq`` the number of its message.
 
     ``time`` is the server's, in ms. ``record`` is ours, empty where the object is of another client.
+    ``traceless``: it was removed, and there was no room for a tombstone.
     """
 
     raw: dict[str, Any]
     seq: int
     time: int
     record: dict[str, Any] = field(default_factory=dict)
+    traceless: bool = False
 
     @property
     def deleted(self) -> bool:
