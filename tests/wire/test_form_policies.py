@@ -1,6 +1,7 @@
 """PostObject: what a policy allows and what it refuses; nothing is stored then."""
 
 import io
+import re
 import time
 
 import pytest
@@ -124,6 +125,11 @@ def test_a_policy_that_has_ended(refused):
     refused(upload(refused.client, "full-bucket", KEY, date=old), 403, "AccessDenied", message)
 
 
+def stable(policy):
+    """Return an id that is the same in every run."""
+    return re.sub(r"20\d\d-\d\d-\d\dT[\d:]+Z", "TIME", repr(policy))[:90]
+
+
 def policy_of(**changes):
     whole = {"expiration": expiration(), "conditions": [BUCKET, ANY_KEY], **changes}
     return {name: value for name, value in whole.items() if value is not ...}
@@ -183,7 +189,7 @@ def policy_of(**changes):
         '{"expiration": NaN, "conditions": [{"a": ""}]}',
         "[" * 5000,
     ],
-    ids=repr,
+    ids=stable,
 )
 def test_a_policy_that_is_none(refused, policy):
     fields = {**KEY, **signature_fields(refused.client, encoded(policy))}
