@@ -71,7 +71,7 @@ class Completing(Parts):
         if sent:
             staged = self.staged(upload.upload_id)
             etag = self.complete_upstream(staged, found.upstream_id, whole.size, sent)
-            self.place_copy(staged, ref, meta, entry, etag)
+            self.place_copy(staged, whole.size, ref, meta, entry, etag)
         else:
             entry.modified = self.now()
             self.put_upstream(self.at(ref), self.headers(meta, entry), b"", _EMPTY_MD5)

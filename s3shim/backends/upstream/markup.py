@@ -126,6 +126,11 @@ def read_etag(data: bytes, root: str) -> str:
     return text_of(parse(data, root), "ETag").strip('"')
 
 
+def read_undeleted(data: bytes) -> set[str]:
+    """Return the keys that a DeleteResult says were not removed."""
+    return {text_of(node, "Key") for node in parse(data, "DeleteResult").iter("Error")}
+
+
 def read_tags(data: bytes) -> dict[str, str]:
     """Return the tags in a Tagging document."""
     root = parse(data, "Tagging")

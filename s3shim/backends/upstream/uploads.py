@@ -20,12 +20,13 @@ from typing import Any
 from s3shim.backends.upstream.copying import Copying
 from s3shim.backends.upstream.locks import BUCKET, UPLOAD, Lock
 from s3shim.backends.upstream.places import Place
+from s3shim.backends.upstream.remote import Slot
 from s3shim.errors import Code, S3Error
-from s3shim.model import ObjectMeta, Page, PartInfo, UploadInfo, UploadQuery, UploadRef
+from s3shim.model import ObjectMeta, ObjectRef, Page, PartInfo, UploadInfo, UploadQuery, UploadRef
 from s3shim.paging import list_uploads_page, upload_position
 
 _ID = re.compile(r"[0-9a-f]{48}", re.ASCII)
-_NAMED = 900
+_NAMED = 180
 """Bytes of a key that lies in the name of an upload's record; a longer one is only in the record."""
 
 
@@ -51,6 +52,7 @@ class Uploads(Copying):
     def create_multipart_upload(self, bucket: str, upload: UploadInfo) -> UploadInfo:
         """See Backend."""
         seen = self.bucket(bucket)
+        self.at(ObjectRef(bucket, upload.key))
         upload_id = f"{time.time_ns():016x}{os.urandom(16).hex()}"
         info = replace(upload, upload_id=upload_id, initiated=self.now())
         place = self.staged(upload_id)
@@ -68,6 +70,10 @@ class Uploads(Copying):
     def staged(self, upload_id: str) -> Place:
         """Return where the upload's parts go."""
         return self.places.own(f"staged/{upload_id}")
+
+    def slot(self, upload: Upload, part_number: int) -> Slot:
+        """Return where a part goes."""
+        return Slot(self.staged(upload.info.upload_id), upload.upstream_id, part_number)
 
     def upload(self, ref: UploadRef) -> Upload:
         """Return an upload under way. Raises NoSuchBucket, NoSuchUpload."""
@@ -224,7 +230,7 @@ def read_upload(data: bytes) -> Upload:
 
 def _record_name(ref: UploadRef) -> str:
     key = ref.key.encode()
-    encoded = urlsafe_b64encode(key).decode() if len(key) <= _NAMED // 2 else ""
+    encoded = urlsafe_b64encode(key).decode() if len(key) <= _NAMED else ""
     return f"uploads/{ref.bucket}/{ref.upload_id}/{encoded}"
 
 
