@@ -118,11 +118,14 @@ def _read_plain(data: bytes) -> Listing | None:
     if len(groups) != text.count("<CommonPrefixes>"):
         return None
     keys, sizes, etags, times = columns
-    items = [
-        Listed(key, int(size), etag, read_time(modified))
-        for key, size, etag, modified in zip(_decoded(keys), sizes, etags, times, strict=True)
-    ]
-    return Listing(items, _decoded(groups), truncated[0] == "true")
+    try:
+        items = [
+            Listed(key, int(size), etag, read_time(modified))
+            for key, size, etag, modified in zip(_decoded(keys), sizes, etags, times, strict=True)
+        ]
+        return Listing(items, _decoded(groups), truncated[0] == "true")
+    except ValueError:
+        return None
 
 
 def _decoded(names: list[str]) -> list[str]:
@@ -161,6 +164,18 @@ def read_buckets(data: bytes) -> list[tuple[str, int]]:
     try:
         return [
             (text_of(node, "Name"), read_time(text_of(node, "CreationDate"))) for node in root.iter("Bucket")
+        ]
+    except ValueError:
+        raise S3Error(Code.InternalError) from None
+
+
+def read_uploads(data: bytes) -> list[tuple[str, str, int]]:
+    """Return the keys, ids and times (ms) of a ListMultipartUploadsResult."""
+    root = parse(data, "ListMultipartUploadsResult")
+    try:
+        return [
+            (text_of(node, "Key"), text_of(node, "UploadId"), read_time(text_of(node, "Initiated")))
+            for node in root.iter("Upload")
         ]
     except ValueError:
         raise S3Error(Code.InternalError) from None

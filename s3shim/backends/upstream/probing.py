@@ -17,7 +17,6 @@ from s3shim.backends.upstream.client import Reply, Request
 from s3shim.backends.upstream.dialect import Dialect, profile_of
 from s3shim.backends.upstream.places import Place
 from s3shim.backends.upstream.remote import Remote, Slot
-from s3shim.backends.upstream.settings import UpstreamSettings
 from s3shim.errors import Code, S3Error
 from s3shim.names import MAX_KEY_BYTES
 
@@ -32,19 +31,6 @@ class Finding:
     name: str
     holds: bool
     note: str
-
-
-def probe(settings: UpstreamSettings) -> tuple[Dialect, list[Finding]]:
-    """Return how the upstream behaves, and the same as a table.
-
-    Raises ValueError for settings that cannot be used, S3Error where the upstream is not to be had.
-    """
-    remote = Remote(replace(settings, dialect="generic"))
-    remote.start()
-    try:
-        return Probe(remote).run()
-    finally:
-        remote.close()
 
 
 class Probe:

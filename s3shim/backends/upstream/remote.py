@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from s3shim.backends.upstream.markup import (
     read_etag,
     read_tags,
     read_undeleted,
+    read_uploads,
     tagging,
     text_of,
 )
@@ -196,6 +197,18 @@ class Remote(Store):
         if found != size:
             raise S3Error(Code.InternalError)
         return str(headers.get("ETag", "")).strip('"')
+
+    def uploads_upstream(self, place: Place) -> Iterator[tuple[Place, str, int]]:
+        """Yield place, id and time (ms) of the upstream's uploads to keys that begin with the place's."""
+        query = {"uploads": "", "prefix": place.key}
+        try:
+            data = self.client.send(Request("GET", place.bucket, query=query)).data
+        except S3Error as error:
+            if error.code is Code.NoSuchBucket:
+                return
+            raise
+        for key, upstream_id, initiated in read_uploads(data):
+            yield Place(place.bucket, key), upstream_id, initiated
 
     def abort_upstream(self, place: Place, upstream_id: str) -> None:
         """Free the parts of an upload; those that stay are swept later."""

@@ -183,33 +183,17 @@ class Uploads(Copying):
                     yield position, lambda at: known[at]
 
         page = list_uploads_page(seek, query)
-        infos = [self._record(stem + name) for name in page.items]
+        infos = [self.upload_record(stem + name) for name in page.items]
         return Page([info for info in infos if info], page.common_prefixes, page.next_marker)
 
-    def _record(self, name: str) -> UploadInfo | None:
+    def upload_record(self, name: str) -> UploadInfo | None:
+        """Return an upload by the name of its record; None where it has ended."""
         data = self.read_own(name)
         return read_upload(data).info if data is not None else None
 
     def _key_of(self, name: str) -> str | None:
-        info = self._record(name)
+        info = self.upload_record(name)
         return info.key if info else None
-
-    def expire_multipart_uploads(self, before: int) -> int:
-        """See Backend."""
-        self.opened()
-        expired = 0
-        for found in list(self.names_own("uploads/")):
-            bucket, upload_id, _ = found[0].split("/", 2)
-            info = self._record(f"uploads/{found[0]}")
-            if info is None or info.initiated >= before:
-                continue
-            try:
-                self.abort_multipart_upload(UploadRef(bucket, info.key, upload_id))
-                expired += 1
-            except S3Error as error:
-                if error.code not in (Code.NoSuchUpload, Code.NoSuchBucket):
-                    raise
-        return expired
 
 
 def no_such_upload(ref: UploadRef) -> S3Error:
