@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from s3shim.backends.base import Capability
@@ -14,8 +16,9 @@ from s3shim.backends.local import LocalBackend
 from s3shim.backends.memory import MemoryBackend
 from s3shim.backends.nats.backend import NatsBackend
 from s3shim.backends.upstream.backend import UpstreamBackend
-from s3shim.model import BucketInfo
+from s3shim.model import BucketInfo, ObjectRef
 from tests.contract import upstreams
+from tests.contract.bodies import code_of
 from tests.nats_server import nats_backend, shared_server
 
 INLINE_MAX = 1000
@@ -32,6 +35,9 @@ BACKENDS = {
     "s3 over s3shim": (UpstreamBackend, upstreams.over_s3shim),
 }
 
+if upstreams.GARAGE in os.environ:
+    BACKENDS["s3 over garage"] = UpstreamBackend, upstreams.over_garage
+
 
 def promising(capability: Capability) -> list[str]:
     """Return the names of the storages that promise ``capability``."""
@@ -40,7 +46,7 @@ def promising(capability: Capability) -> list[str]:
 
 def keeps(backend, key) -> bool:
     """Whether the storage keeps an object by this key: each does, unless what is behind it alters the key."""
-    return not isinstance(backend, UpstreamBackend) or backend.dialect.keeps(key)
+    return not isinstance(backend, UpstreamBackend) or code_of(backend.at, ObjectRef("bucket", key)) is None
 
 
 def started(name, path):

@@ -103,16 +103,40 @@ def s3shim() -> str:
 
 def over_s3shim(path: Path) -> UpstreamBackend:
     """Return a backend over s3shim on a local store, which has nothing in it."""
-    backend = UpstreamBackend(_settings(s3shim(), path, dialect="s3shim"))
+    return _emptied(UpstreamBackend(_settings(s3shim(), path, dialect="s3shim")))
+
+
+GARAGE = "S3SHIM_TEST_GARAGE"
+"""The variable with endpoint, access key and secret key of a Garage to be held to the contract over."""
+
+
+def over_garage(path: Path) -> UpstreamBackend:
+    """Return a backend over the Garage that the environment names, which has nothing in it."""
+    endpoint, access_key, secret_key = os.environ[GARAGE].split()
+    return _emptied(
+        UpstreamBackend(
+            UpstreamSettings(
+                endpoint,
+                path / "state",
+                region="garage",
+                access_key=access_key,
+                secret_key=secret_key,
+                block_size=BLOCK,
+            )
+        )
+    )
+
+
+def _emptied(backend: UpstreamBackend) -> UpstreamBackend:
     backend.client.start()
     for bucket, _ in read_buckets(backend.client.send(Asked("GET")).data):
-        _empty(backend, bucket)
+        while keys := [item.key for item in backend.list_page(Place(bucket, "")).items]:
+            plain = [key for key in keys if key.isprintable()]
+            if len(plain) > 10:
+                backend.delete_many_upstream(bucket, plain)
+            else:
+                for key in keys:
+                    backend.delete_upstream(Place(bucket, key))
         backend.client.send(Asked("DELETE", bucket))
     backend.client.close()
     return backend
-
-
-def _empty(backend: UpstreamBackend, bucket: str) -> None:
-    while keys := [item.key for item in backend.list_page(Place(bucket, "")).items]:
-        for key in keys:
-            backend.client.send(Asked("DELETE", bucket, key))

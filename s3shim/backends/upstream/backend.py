@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import ClassVar
 
 from s3shim.backends.base import Backend, Capability
+from s3shim.backends.upstream.asking import dialect_of
 from s3shim.backends.upstream.buckets import Buckets
-from s3shim.backends.upstream.client import Request
-from s3shim.backends.upstream.completing import Completing
-from s3shim.errors import Code, S3Error
+from s3shim.backends.upstream.dialect import Dialect
+from s3shim.backends.upstream.rounds import Rounds
+from s3shim.backends.upstream.settings import UpstreamSettings
+from s3shim.backends.upstream.sweeping import Sweeping
 
 
-class UpstreamBackend(Buckets, Completing, Backend):
+class UpstreamBackend(Buckets, Sweeping, Backend):
     """Objects in another S3, verified on the way in and on the way back."""
 
     capabilities: ClassVar[Capability] = Capability.CONDITIONAL_WRITE | Capability.MULTIPART
@@ -20,20 +22,27 @@ class UpstreamBackend(Buckets, Completing, Backend):
         {"copy_object", "upload_part_copy", "complete_multipart_upload"}
     )
 
-    def check(self) -> None:
-        """See Backend. The message says whether bucket, key, region or connection is wrong."""
-        self.opened()
-        try:
-            if self.places.single:
-                self.list_page(self.places.own("check"), most=1)
-            else:
-                self.client.send(Request("GET"))
-        except S3Error as error:
-            if error.code is Code.NoSuchBucket:
-                message = f"The upstream has no bucket {self.places.own_bucket!r}."
-            else:
-                message = error.message
-            raise S3Error(Code.ServiceUnavailable, message) from None
+    def __init__(self, settings: UpstreamSettings) -> None:
+        super().__init__(settings)
+        self._rounds: Rounds | None = None
+
+    def start(self) -> None:
+        """See Backend. The upstream need not be there yet."""
+        super().start()
+        path = self.settings.state / "cleaned"
+        self._rounds = Rounds(path, self.settings.upload_expiry, self.expire_multipart_uploads)
+        self._rounds.start()
+
+    def close(self) -> None:
+        """See Backend."""
+        if self._rounds is not None:
+            self._rounds.stop()
+            self._rounds = None
+        super().close()
+
+    def find_dialect(self) -> Dialect:
+        """See Store: as it was found out last, or is found out now."""
+        return dialect_of(self)
 
     def bucket_owner(self, bucket: str) -> str:
         """See Backend. As it was within the last second."""

@@ -1,4 +1,4 @@
-"""Buckets and their documents."""
+"""Buckets and their documents, and whether the upstream is to be had."""
 
 from __future__ import annotations
 
@@ -15,8 +15,40 @@ from s3shim.model import BucketInfo
 _OF_A_BUCKET = ("documents", "uploads", "parts", "completed", "manifests")
 
 
+_KEY = "The storage refuses the key pair"
+_REGION = "The storage is of another region."
+_MEANINGS = {
+    "InvalidAccessKeyId": f"{_KEY}: it does not know the access key.",
+    "SignatureDoesNotMatch": f"{_KEY}: the secret key is another one.",
+    "AccessDenied": f"{_KEY}, or it may not do this.",
+    "InvalidToken": f"{_KEY}: the session token is no good.",
+    "ExpiredToken": f"{_KEY}: the session token has expired.",
+    "RequestTimeTooSkewed": "The clocks of this host and of the storage differ.",
+    "AuthorizationHeaderMalformed": _REGION,
+    "PermanentRedirect": _REGION,
+    "301": _REGION,
+    "401": f"{_KEY}.",
+    "403": f"{_KEY}.",
+}
+
+
 class Buckets(Store):
     """The part of UpstreamBackend that knows buckets."""
+
+    def check(self) -> None:
+        """See Backend. The message says whether bucket, key, region or connection is wrong."""
+        self.opened()
+        try:
+            if self.places.single:
+                self.list_page(self.places.own("check"), most=1)
+            else:
+                self.client.send(Request("GET"))
+        except S3Error as error:
+            upstream = str(error.details.get("Upstream", ""))
+            message = _MEANINGS.get(upstream, error.message)
+            if error.code is Code.NoSuchBucket:
+                message = f"The storage has no bucket {self.places.own_bucket!r}."
+            raise S3Error(Code.ServiceUnavailable, message) from None
 
     def list_buckets(self) -> list[BucketInfo]:
         """See Backend."""

@@ -8,6 +8,7 @@ has left.
 from __future__ import annotations
 
 import random
+import socket
 import ssl
 import time
 from collections.abc import Iterable, Iterator
@@ -121,7 +122,7 @@ class Client:
 
     def send(self, request: Request) -> Reply:
         """Return the answer, read as a whole. Raises S3Error for one beyond 2xx and for none."""
-        response = self._exchange(request)
+        response = self.open(request)
         try:
             data = response.read(MAX_REPLY + 1)
         except (failures.HTTPError, OSError) as error:
@@ -139,6 +140,8 @@ class Client:
         connection = getattr(response, "connection", None)
         if connection is not None and connection.sock is not None:
             connection.sock.settimeout(self._settings.idle_timeout)
+            # A server that sends head and body apart, as Garage does, waits for this for 40 ms otherwise.
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         return response
 
     def _exchange(self, request: Request) -> BaseHTTPResponse:

@@ -19,7 +19,7 @@ from s3shim.errors import Code, S3Error
 from s3shim.model import ObjectInfo, ObjectMeta, ObjectPart, ObjectRef, UploadRef
 from s3shim.multipart import Completion, Whole, assemble
 
-_REPLAY_MS = 24 * 3600 * 1000
+REPLAY_MS = 24 * 3600 * 1000
 _EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 
 
@@ -71,7 +71,7 @@ class Completing(Parts):
         if sent:
             staged = self.staged(upload.upload_id)
             etag = self.complete_upstream(staged, found.upstream_id, whole.size, sent)
-            self.place_copy(staged, ref, meta, entry, etag)
+            self.place_copy(staged, whole.size, ref, meta, entry, etag)
         else:
             entry.modified = self.now()
             self.put_upstream(self.at(ref), self.headers(meta, entry), b"", _EMPTY_MD5)
@@ -106,7 +106,7 @@ class Completing(Parts):
             fingerprint = str(record["fingerprint"])
         except (ValueError, KeyError, TypeError):
             raise S3Error(Code.InternalError) from None
-        if info.key != upload.key or self.now() - info.last_modified >= _REPLAY_MS:
+        if info.key != upload.key or self.now() - info.last_modified >= REPLAY_MS:
             raise no_such_upload(upload)
         return fingerprint, info
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from s3shim.errors import Code, S3Error
+from s3shim.names import MAX_KEY_BYTES
 
 
 @dataclass(slots=True, frozen=True)
@@ -15,8 +21,9 @@ class Dialect:
     ``copy_may_lose``: a copy may be dated before what it replaces and then has no effect.
     ``dated_by_begin``: of two uploads of a part the one that began last counts. ``chunked``: it takes a
     body whose length it is not told. ``conditions``: it honours If-Match and If-None-Match of a PUT.
-    ``empty_parts``: it takes a part without a byte. ``multi_delete``: it removes many keys in one request. ``unfit`` is a pattern that is found in the
-    keys which it alters or cannot address.
+    ``empty_parts``: it takes a part without a byte. ``multi_delete``: it removes many keys in one request.
+    ``copy_limit`` is the size of the largest object that it copies in one request, ``unfit`` a pattern
+    found in the keys that it alters or cannot address, ``max_key`` the bytes of the longest that it keeps.
     """
 
     name: str
@@ -29,17 +36,24 @@ class Dialect:
     conditions: bool = False
     empty_parts: bool = False
     multi_delete: bool = True
+    copy_limit: int = 5 * 1024**3
     unfit: str = ""
+    max_key: int = MAX_KEY_BYTES
 
-    def keeps(self, key: str) -> bool:
-        """Whether the upstream keeps an object by this key as it is."""
-        return not self.unfit or re.search(self.unfit, key) is None
+    def check_key(self, key: str) -> None:
+        """Raise KeyTooLongError, InvalidArgument where the upstream keeps no object by this key as it is."""
+        if len(key) * 4 > self.max_key and len(key.encode()) > self.max_key:
+            raise S3Error(Code.KeyTooLongError, Size=len(key.encode()), MaxSizeAllowed=self.max_key)
+        if self.unfit and re.search(self.unfit, key):
+            raise S3Error(
+                Code.InvalidArgument, "The storage cannot keep an object by this key.", ArgumentName="key"
+            )
 
 
 PROFILES = {
     profile.name: profile
     for profile in (
-        Dialect("generic"),
+        Dialect("generic", copy_may_lose=True, dated_by_begin=True, multi_delete=False),
         Dialect(
             "garage",
             checksums=True,
@@ -47,6 +61,9 @@ PROFILES = {
             copy_may_lose=True,
             dated_by_begin=True,
             chunked=True,
+            copy_limit=2**63,
+            unfit="^/",
+            max_key=479,  # of the 511 that its LMDB has for keys, 32 are the bucket's
         ),
         Dialect("minio", tagging=True, checksums=True, conditions=True),
         Dialect("aws", tagging=True, checksums=True, conditions=True),
@@ -54,7 +71,6 @@ PROFILES = {
         Dialect("moto", tagging=True, chunked=True, empty_parts=True, unfit=r"\n"),
         Dialect(
             "s3shim",
-            empty_parts=True,
             tagging=True,
             checksums=True,
             copy_keeps_etag=True,
@@ -63,6 +79,9 @@ PROFILES = {
         ),
     )
 }
+
+_KEPT = 7 * 86_400
+"""Seconds after which an upstream is asked anew: it may be another release by then."""
 
 _SERVERS = {"garage": "garage", "minio": "minio", "amazons3": "aws", "ceph": "ceph", "werkzeug": "moto"}
 
@@ -74,3 +93,21 @@ def profile_of(server: str) -> Dialect:
         if found.startswith(start):
             return PROFILES[name]
     return PROFILES["generic"]
+
+
+def read_dialect(path: Path, asked: list[str]) -> Dialect | None:
+    """Return the dialect that was found out of the upstream ``asked`` in the last days; None for none."""
+    try:
+        if time.time() - path.stat().st_mtime > _KEPT:
+            return None
+        found = json.loads(path.read_text())
+        return Dialect(**found["dialect"]) if found["asked"] == asked else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_dialect(path: Path, asked: list[str], dialect: Dialect) -> None:
+    """Keep what was found out; the file is only a memory, and may be removed."""
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps({"asked": asked, "dialect": asdict(dialect)}, indent=1))
+    new.replace(path)

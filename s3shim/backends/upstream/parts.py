@@ -8,10 +8,13 @@ from contextlib import ExitStack
 from s3shim.backends.upstream.bodies import Counted, hold_back, md5_of, read_ahead
 from s3shim.backends.upstream.locks import BUCKET, KEY, Lock
 from s3shim.backends.upstream.uploads import Part, Uploads
-from s3shim.conditions import check_copy
+from s3shim.conditions import Conditions, ETagList, check_copy
 from s3shim.copying import Copy
 from s3shim.model import Body, PartInfo, UploadRef
 from s3shim.ranges import ByteRange
+
+_SMALL = 64 * 1024
+"""Bytes of the largest object that is copied through here: no more work than to have the upstream do it."""
 
 
 class Parts(Uploads):
@@ -27,7 +30,7 @@ class Parts(Uploads):
         with self.holding(upload, part=part_number) as found:
             etag = ""
             if data or self.dialect.empty_parts:
-                etag = self.send_part(self.staged(upload.upload_id), found.upstream_id, part_number, data)
+                etag = self.send_part(self.slot(found, part_number), data)
                 self.same_bytes(etag, info.etag)
             self.keep_part(upload, Part(info, etag))
         return info
@@ -49,9 +52,8 @@ class Parts(Uploads):
                 if self.dialect.dated_by_begin:
                     self.refuse_late(upload, part_number, began)
 
-            place = self.staged(upload.upload_id)
             sent = hold_back(counted, verified)
-            etag = self.send_part(place, found.upstream_id, part_number, sent, body.length)
+            etag = self.send_part(self.slot(found, part_number), sent, body.length)
             self.same_bytes(etag, body.digests.md5)
             info = PartInfo(part_number, counted.size, body.digests.md5, 0, body.digests.checksums)
             self.keep_part(upload, Part(info, etag))
@@ -74,15 +76,16 @@ class Parts(Uploads):
             if byte_range is not None:
                 start, length = byte_range.resolve_whole(length)
             etag = ""
-            if length:
-                etag = self.copy_part_upstream(
-                    self.staged(upload.upload_id),
-                    found.upstream_id,
-                    part_number,
-                    self.at(copy.source),
-                    source.upstream_etag,
-                    (start, length) if byte_range is not None else None,
+            if length > _SMALL:
+                extent = None if length == source.info.size else (start, length)
+                slot = self.slot(found, part_number)
+                etag = self.copy_part_upstream(slot, self.at(copy.source), source.upstream_etag, extent)
+            elif length:
+                # Garage copies no part of an object that it keeps beside its record.
+                stream = self.get_object(
+                    copy.source, ByteRange(start, start + length - 1), _only(source.info.etag)
                 )
+                etag = self.send_part(self.slot(found, part_number), b"".join(stream.chunks))
             # The ETag of the whole is made of such as are 16 bytes.
             told = etag or source.info.etag
             if not self.is_md5(told):
@@ -90,3 +93,7 @@ class Parts(Uploads):
             info = PartInfo(part_number, length, told, 0, {})
             self.keep_part(upload, Part(info, etag))
         return info
+
+
+def _only(etag: str) -> Conditions:
+    return Conditions(if_match=ETagList(frozenset({etag})))

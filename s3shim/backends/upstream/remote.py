@@ -3,21 +3,49 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from s3shim.backends.upstream.bodies import md5_header
 from s3shim.backends.upstream.client import Request
-from s3shim.backends.upstream.markup import completion, parse, read_etag, read_tags, tagging, text_of
+from s3shim.backends.upstream.markup import (
+    completion,
+    deletion,
+    parse,
+    read_etag,
+    read_tags,
+    read_undeleted,
+    read_uploads,
+    tagging,
+    text_of,
+)
 from s3shim.backends.upstream.places import Place
 from s3shim.backends.upstream.store import Store
 from s3shim.errors import Code, S3Error
 
 _MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
+_COPY_STEP = 1024**3
+"""Bytes of a part of a copy in parts: 5 TiB are 5,120 of them."""
+
 BINARY = "application/octet-stream"
+
+
+@dataclass(slots=True)
+class Slot:
+    """Where a part goes: an upload of the upstream, and the part's number."""
+
+    place: Place
+    upstream_id: str
+    part_number: int
+
+    def request(self) -> Request:
+        """Return the request that puts the part there, without its body."""
+        query = {"partNumber": str(self.part_number), "uploadId": self.upstream_id}
+        return Request("PUT", self.place.bucket, self.place.key, query)
 
 
 class Remote(Store):
@@ -67,14 +95,34 @@ class Remote(Store):
             self.delete_upstream(place)
             raise
 
-    def copy_upstream(self, source: Place, etag: str, target: Place, headers: dict[str, str]) -> str:
-        """Copy an object that still has this ETag, with new metadata; return the copy's ETag."""
+    def copy_upstream(
+        self, source: Place, etag: str, size: int, target: Place, headers: dict[str, str]
+    ) -> str:
+        """Copy an object of ``size`` bytes that still has this ETag, with new metadata; return its ETag."""
+        if size > self.dialect.copy_limit:
+            return self._copy_in_parts(source, etag, size, target, headers)
         directives = {"x-amz-metadata-directive": "REPLACE"}
         if self.dialect.tagging:
             directives["x-amz-tagging-directive"] = "REPLACE"
         request = Request("PUT", target.bucket, target.key)
         request.headers = {**headers, **_source_headers(source, etag), **directives}
         return read_etag(self.client.send(request).data, "CopyObjectResult")
+
+    def _copy_in_parts(
+        self, source: Place, etag: str, size: int, target: Place, headers: dict[str, str]
+    ) -> str:
+        upstream_id = self.begin_upstream(target, headers)
+        try:
+            step = min(_COPY_STEP, self.dialect.copy_limit)
+            parts = []
+            for number, start in enumerate(range(0, size, step), 1):
+                extent = start, min(step, size - start)
+                slot = Slot(target, upstream_id, number)
+                parts.append((number, self.copy_part_upstream(slot, source, etag, extent)))
+            return self.complete_upstream(target, upstream_id, size, parts)
+        except BaseException:
+            self.abort_upstream(target, upstream_id)
+            raise
 
     def delete_upstream(self, place: Place) -> None:
         """Remove an object; nothing where there is none."""
@@ -83,6 +131,12 @@ class Remote(Store):
         except S3Error as error:
             if error.code is not Code.NoSuchKey:
                 raise
+
+    def delete_many_upstream(self, bucket: str, keys: list[str]) -> set[str]:
+        """Remove up to 1,000 objects whose keys XML can hold; return the keys that are still there."""
+        request = Request("POST", bucket, query={"delete": ""}, body=deletion(keys))
+        request.headers = md5_header(None, request.body)
+        return read_undeleted(self.client.send(request).data)
 
     def drop(self, place: Place) -> None:
         """Remove an object of our own that is of no use any more; one that stays is swept later."""
@@ -104,39 +158,24 @@ class Remote(Store):
 
     # -- multipart ----------------------------------------------------------------------------
 
-    def begin_upstream(self, place: Place) -> str:
-        """Begin an upload at a place of our own; return its id."""
+    def begin_upstream(self, place: Place, headers: dict[str, str] | None = None) -> str:
+        """Begin an upload, of an object with these headers; return its id."""
         self.ensure_own_bucket()
-        reply = self.client.send(Request("POST", place.bucket, place.key, {"uploads": ""}))
+        reply = self.client.send(Request("POST", place.bucket, place.key, {"uploads": ""}, headers or {}))
         return text_of(parse(reply.data, "InitiateMultipartUploadResult"), "UploadId")
 
-    def send_part(
-        self,
-        place: Place,
-        upstream_id: str,
-        part_number: int,
-        data: bytes | Iterable[bytes],
-        length: int | None = None,
-    ) -> str:
+    def send_part(self, slot: Slot, data: bytes | Iterable[bytes], length: int | None = None) -> str:
         """Send a part, as bytes or as chunks of ``length`` bytes together; return its ETag."""
-        request = _part_request(place, upstream_id, part_number)
+        request = slot.request()
         if isinstance(data, bytes):
             request.body, request.headers = data, md5_header(None, data)
         else:
             request.chunks, request.length = data, length
         return str(self.client.send(request).headers.get("ETag", "")).strip('"')
 
-    def copy_part_upstream(
-        self,
-        place: Place,
-        upstream_id: str,
-        part_number: int,
-        source: Place,
-        etag: str,
-        extent: tuple[int, int] | None,
-    ) -> str:
+    def copy_part_upstream(self, slot: Slot, source: Place, etag: str, extent: tuple[int, int] | None) -> str:
         """Copy an object that still has this ETag, or (start, length) of it, as a part; return its ETag."""
-        request = _part_request(place, upstream_id, part_number)
+        request = slot.request()
         request.headers = _source_headers(source, etag)
         if extent is not None:
             start, length = extent
@@ -159,15 +198,22 @@ class Remote(Store):
             raise S3Error(Code.InternalError)
         return str(headers.get("ETag", "")).strip('"')
 
+    def uploads_upstream(self, place: Place) -> Iterator[tuple[Place, str, int]]:
+        """Yield place, id and time (ms) of the upstream's uploads to keys that begin with the place's."""
+        query = {"uploads": "", "prefix": place.key}
+        try:
+            data = self.client.send(Request("GET", place.bucket, query=query)).data
+        except S3Error as error:
+            if error.code is Code.NoSuchBucket:
+                return
+            raise
+        for key, upstream_id, initiated in read_uploads(data):
+            yield Place(place.bucket, key), upstream_id, initiated
+
     def abort_upstream(self, place: Place, upstream_id: str) -> None:
         """Free the parts of an upload; those that stay are swept later."""
         with suppress(S3Error):
             self.client.send(Request("DELETE", place.bucket, place.key, {"uploadId": upstream_id}))
-
-
-def _part_request(place: Place, upstream_id: str, part_number: int) -> Request:
-    query = {"partNumber": str(part_number), "uploadId": upstream_id}
-    return Request("PUT", place.bucket, place.key, query)
 
 
 def _source_headers(source: Place, etag: str) -> dict[str, str]:

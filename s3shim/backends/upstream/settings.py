@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from s3shim.backends.upstream.dialect import PROFILES
+
 
 @dataclass(slots=True)
 class UpstreamSettings:
@@ -71,5 +73,8 @@ class UpstreamSettings:
             )
         if self.bucket == "" or not self.records:
             raise ValueError("the name of an upstream bucket is empty")
+        if self.dialect != "auto" and self.dialect not in PROFILES:
+            known = ", ".join(sorted(PROFILES))
+            raise ValueError(f"unknown upstream dialect {self.dialect!r}; known are auto, {known}")
         if self.attempts < 1 or self.block_size < 1:
             raise ValueError("upstream attempts and block size are at least 1")

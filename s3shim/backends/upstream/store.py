@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from s3shim.backends.upstream.client import Client, Request
-from s3shim.backends.upstream.dialect import PROFILES, Dialect, profile_of
+from s3shim.backends.upstream.dialect import PROFILES, Dialect
 from s3shim.backends.upstream.locks import BUCKET, KEY, Lock, Locks
 from s3shim.backends.upstream.markup import Listing, read_listing
 from s3shim.backends.upstream.places import Place, Places
@@ -76,12 +76,12 @@ class Store:
     def dialect(self) -> Dialect:
         """How this upstream behaves. Raises S3Error where that must be asked of it and it does not answer."""
         if self._dialect is None:
-            named = PROFILES.get(self.settings.dialect)
-            if named is None:
-                reply = self.client.send(Request("GET", self.places.own_bucket, query={"location": ""}))
-                named = profile_of(reply.headers.get("Server", ""))
-            self._dialect = named
+            self._dialect = PROFILES.get(self.settings.dialect) or self.find_dialect()
         return self._dialect
+
+    def find_dialect(self) -> Dialect:
+        """Return the dialect of an upstream that the settings do not name."""
+        raise NotImplementedError
 
     def list_page(self, place: Place, after: str = "", delimiter: str = "", most: int = _PAGE) -> Listing:
         """Return one page of the keys that begin with the place's, after ``after``."""
@@ -239,15 +239,19 @@ class Store:
             raise no_such_bucket(name)
 
     def at(self, ref: ObjectRef) -> Place:
-        """Return where the object lies. Raises InvalidArgument for a key that the upstream does not keep."""
+        """Return where the object lies. Raises KeyTooLongError, InvalidArgument where it cannot be kept."""
         place = self.places.object(ref.bucket, ref.key)
-        if not self.dialect.keeps(place.key):
-            raise S3Error(
-                Code.InvalidArgument,
-                "The storage cannot keep an object by this key.",
-                ArgumentName="key",
-            )
+        self.dialect.check_key(place.key)
         return place
+
+    def kept(self, ref: ObjectRef) -> Place:
+        """Return where the object lies. Raises NoSuchKey for a key that the upstream cannot have."""
+        try:
+            return self.at(ref)
+        except S3Error as error:
+            if error.code in (Code.KeyTooLongError, Code.InvalidArgument):
+                raise S3Error(Code.NoSuchKey, Key=ref.key) from None
+            raise
 
 
 def read_bucket_record(name: str, data: bytes) -> tuple[BucketInfo, str]:

@@ -20,12 +20,13 @@ from typing import Any
 from s3shim.backends.upstream.copying import Copying
 from s3shim.backends.upstream.locks import BUCKET, UPLOAD, Lock
 from s3shim.backends.upstream.places import Place
+from s3shim.backends.upstream.remote import Slot
 from s3shim.errors import Code, S3Error
-from s3shim.model import ObjectMeta, Page, PartInfo, UploadInfo, UploadQuery, UploadRef
+from s3shim.model import ObjectMeta, ObjectRef, Page, PartInfo, UploadInfo, UploadQuery, UploadRef
 from s3shim.paging import list_uploads_page, upload_position
 
 _ID = re.compile(r"[0-9a-f]{48}", re.ASCII)
-_NAMED = 900
+_NAMED = 180
 """Bytes of a key that lies in the name of an upload's record; a longer one is only in the record."""
 
 
@@ -51,6 +52,7 @@ class Uploads(Copying):
     def create_multipart_upload(self, bucket: str, upload: UploadInfo) -> UploadInfo:
         """See Backend."""
         seen = self.bucket(bucket)
+        self.at(ObjectRef(bucket, upload.key))
         upload_id = f"{time.time_ns():016x}{os.urandom(16).hex()}"
         info = replace(upload, upload_id=upload_id, initiated=self.now())
         place = self.staged(upload_id)
@@ -68,6 +70,10 @@ class Uploads(Copying):
     def staged(self, upload_id: str) -> Place:
         """Return where the upload's parts go."""
         return self.places.own(f"staged/{upload_id}")
+
+    def slot(self, upload: Upload, part_number: int) -> Slot:
+        """Return where a part goes."""
+        return Slot(self.staged(upload.info.upload_id), upload.upstream_id, part_number)
 
     def upload(self, ref: UploadRef) -> Upload:
         """Return an upload under way. Raises NoSuchBucket, NoSuchUpload."""
@@ -177,33 +183,17 @@ class Uploads(Copying):
                     yield position, lambda at: known[at]
 
         page = list_uploads_page(seek, query)
-        infos = [self._record(stem + name) for name in page.items]
+        infos = [self.upload_record(stem + name) for name in page.items]
         return Page([info for info in infos if info], page.common_prefixes, page.next_marker)
 
-    def _record(self, name: str) -> UploadInfo | None:
+    def upload_record(self, name: str) -> UploadInfo | None:
+        """Return an upload by the name of its record; None where it has ended."""
         data = self.read_own(name)
         return read_upload(data).info if data is not None else None
 
     def _key_of(self, name: str) -> str | None:
-        info = self._record(name)
+        info = self.upload_record(name)
         return info.key if info else None
-
-    def expire_multipart_uploads(self, before: int) -> int:
-        """See Backend."""
-        self.opened()
-        expired = 0
-        for found in list(self.names_own("uploads/")):
-            bucket, upload_id, _ = found[0].split("/", 2)
-            info = self._record(f"uploads/{found[0]}")
-            if info is None or info.initiated >= before:
-                continue
-            try:
-                self.abort_multipart_upload(UploadRef(bucket, info.key, upload_id))
-                expired += 1
-            except S3Error as error:
-                if error.code not in (Code.NoSuchUpload, Code.NoSuchBucket):
-                    raise
-        return expired
 
 
 def no_such_upload(ref: UploadRef) -> S3Error:
@@ -224,7 +214,7 @@ def read_upload(data: bytes) -> Upload:
 
 def _record_name(ref: UploadRef) -> str:
     key = ref.key.encode()
-    encoded = urlsafe_b64encode(key).decode() if len(key) <= _NAMED // 2 else ""
+    encoded = urlsafe_b64encode(key).decode() if len(key) <= _NAMED else ""
     return f"uploads/{ref.bucket}/{ref.upload_id}/{encoded}"
 
 

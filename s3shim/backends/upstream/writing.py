@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import quote, urlencode
 
-from s3shim.backends.upstream.bodies import Counted, read_ahead
+from s3shim.backends.upstream.bodies import Counted, in_parts, md5_of, read_ahead
 from s3shim.backends.upstream.entries import Entry, headers_of
 from s3shim.backends.upstream.places import Place
 from s3shim.backends.upstream.reading import Reading
+from s3shim.backends.upstream.remote import Slot
 from s3shim.conditions import NO_CONDITIONS, Conditions, check_write
 from s3shim.errors import Code, S3Error
 from s3shim.model import NULL_VERSION, Body, Deleted, ObjectInfo, ObjectMeta, ObjectRef
@@ -44,21 +45,39 @@ class Writing(Reading):
             return _info(ref.key, len(data), md5, meta, entry)
         staged = self.places.own(f"staged/{new_name()}")
         try:
-            size = self._stage(staged, data, body)
+            size, etag = self._stage(staged, data, body)
             entry, md5 = Entry(0, body.digests.checksums), body.digests.md5
+            if etag != md5:
+                entry.etag = md5
             with self.committing(seen, ref.key):
                 self.check_conditions(ref, conditions)
-                self.place_copy(staged, ref, meta, entry, md5)
+                self.place_copy(staged, size, ref, meta, entry, etag)
         finally:
             self.drop(staged)
         return _info(ref.key, size, md5, meta, entry)
 
-    def _stage(self, staged: Place, chunks: Iterator[bytes], body: Body) -> int:
-        """Send the body to a place of our own; return its size."""
+    def _stage(self, staged: Place, chunks: Iterator[bytes], body: Body) -> tuple[int, str]:
+        """Send the body to a place of our own; return its size and the upstream's ETag."""
         counted = Counted(chunks, body)
-        etag = self.stream_upstream(staged, counted, body.length)
-        self.verify(staged, etag, body.digests.md5)
-        return counted.size
+        if body.length is None and not self.dialect.chunked:
+            return self._stage_in_parts(staged, counted)
+        etag = self.stream_upstream(staged, counted, body.length).strip('"')
+        self.same_bytes(etag, body.digests.md5)
+        return counted.size, etag
+
+    def _stage_in_parts(self, staged: Place, counted: Counted) -> tuple[int, str]:
+        """Send a body of unknown length as parts that grow, so that 10,000 of them are enough."""
+        upstream_id = self.begin_upstream(staged)
+        parts: list[tuple[int, str]] = []
+        try:
+            for number, data in enumerate(in_parts(counted), 1):
+                etag = self.send_part(Slot(staged, upstream_id, number), data)
+                self.same_bytes(etag, md5_of(data))
+                parts.append((number, etag))
+            return counted.size, self.complete_upstream(staged, upstream_id, counted.size, parts)
+        except BaseException:
+            self.abort_upstream(staged, upstream_id)
+            raise
 
     def check_conditions(self, ref: ObjectRef, conditions: Conditions) -> None:
         """Raise what check_write raises for the object as it is; its lock is held."""
@@ -80,13 +99,17 @@ class Writing(Reading):
             _PLAIN_TAG.fullmatch(text) for text in (*tags.keys(), *tags.values())
         )
 
-    def place_copy(self, source: Place, target: ObjectRef, meta: ObjectMeta, entry: Entry, etag: str) -> None:
+    def place_copy(
+        self, source: Place, size: int, target: ObjectRef, meta: ObjectMeta, entry: Entry, etag: str
+    ) -> None:
         """Copy within the upstream, with another record; sets the entry's time. The target's lock is held."""
         place = self.at(target)
+        if size > self.dialect.copy_limit:
+            entry.etag = entry.etag or etag
         for _ in range(_COPIES):
             entry.modified = entry.modified or self.now()
             entry.mark = os.urandom(6).hex() if self.dialect.copy_may_lose else ""
-            found = self.copy_upstream(source, etag, place, self.headers(meta, entry))
+            found = self.copy_upstream(source, etag, size, place, self.headers(meta, entry))
             if self.is_md5(etag) and self.is_md5(found) and found != etag:
                 raise S3Error(Code.InternalError)
             if not self.dialect.copy_may_lose or self.find(target).entry.mark == entry.mark:
@@ -99,22 +122,26 @@ class Writing(Reading):
         if ref.version_id not in (None, NULL_VERSION):
             self.check_conditions(ObjectRef(ref.bucket, ref.key), conditions)
             return Deleted()
-        place = self.at(ref)
         with self.committing(seen, ref.key):
             self.check_conditions(ref, conditions)
-            self.delete_upstream(place)
+            try:
+                self.delete_upstream(self.kept(ref))
+            except S3Error as error:
+                if error.code is not Code.NoSuchKey:
+                    raise
         return Deleted()
 
     def put_object_tags(self, ref: ObjectRef, tags: dict[str, str]) -> None:
         """See Backend. Where the upstream keeps no tags, the object is copied onto itself with them."""
         seen = self.bucket(ref.bucket)
-        place = self.at(ref)
         with self.committing(seen, ref.key):
             found = self.find(ref)
+            place = self.at(ref)
             if self._tags_upstream(tags) and not found.tags_kept:
                 self.tag_upstream(place, tags)
                 return
-            self.place_copy(place, ref, replace(found.info.meta, tags=tags), found.entry, found.upstream_etag)
+            meta = replace(found.info.meta, tags=tags)
+            self.place_copy(place, found.info.size, ref, meta, found.entry, found.upstream_etag)
 
 
 def new_name() -> str:

@@ -1,0 +1,67 @@
+"""What is of no use any more: uploads that nobody ends, and what a process that died left of its own."""
+
+from __future__ import annotations
+
+import json
+
+from s3shim.backends.upstream.completing import REPLAY_MS, Completing
+from s3shim.errors import Code, S3Error
+from s3shim.model import ObjectRef, UploadRef
+
+
+class Sweeping(Completing):
+    """The part of UpstreamBackend that cleans up."""
+
+    def expire_multipart_uploads(self, before: int) -> int:
+        """See Backend. What else is older than that, and used by nothing, goes too."""
+        self.opened()
+        expired = 0
+        for name, _ in list(self.names_own("uploads/")):
+            bucket, upload_id, _ = name.split("/", 2)
+            info = self.upload_record(f"uploads/{name}")
+            if info is None or info.initiated >= before:
+                continue
+            try:
+                self.abort_multipart_upload(UploadRef(bucket, info.key, upload_id))
+                expired += 1
+            except S3Error as error:
+                if error.code not in (Code.NoSuchUpload, Code.NoSuchBucket):
+                    raise
+        self._sweep(before)
+        return expired
+
+    def _sweep(self, before: int) -> None:
+        now = self.now()
+        for name, modified in list(self.names_own("completed/")):
+            if modified < now - REPLAY_MS:
+                self.delete_own(f"completed/{name}")
+        # A body that is still on its way, or a completion, is younger than any time that uploads are given.
+        old = min(before, now - REPLAY_MS)
+        for name, modified in list(self.names_own("staged/")):
+            if modified < old:
+                self.delete_own(f"staged/{name}")
+        for place, upstream_id, initiated in self.uploads_upstream(self.places.own("staged/")):
+            if initiated < old and not self._is_upload(place.key.rpartition("/")[2]):
+                self.abort_upstream(place, upstream_id)
+        for name, modified in list(self.names_own("manifests/")):
+            if modified < old and not self._is_used(name):
+                self.delete_own(f"manifests/{name}")
+
+    def _is_upload(self, upload_id: str) -> bool:
+        return any(
+            name.split("/", 2)[1] == upload_id for name, _ in self.names_own("uploads/") if "/" in name
+        )
+
+    def _is_used(self, name: str) -> bool:
+        """Whether the object that a table of parts was kept for is still the one that it was kept for."""
+        bucket, _, manifest = name.partition("/")
+        data = self.read_own(f"manifests/{name}")
+        if data is None:
+            return False
+        try:
+            found = self.current(ObjectRef(bucket, str(json.loads(data)["key"])))
+        except S3Error as error:
+            if error.code is Code.NoSuchBucket:
+                return False
+            raise
+        return found is not None and found.entry.manifest == manifest
