@@ -41,7 +41,7 @@ def test_everything_is_at_the_destination_and_a_second_run_copies_nothing(pair):
     assert_copies_nothing(source, target)
 
 
-def test_from_nats_to_another_s3_and_the_other_way(far_pair):
+def test_storages_elsewhere(far_pair):
     source, target = far_pair
     run = Run(source, target)
     assert (set(run.counts), run.lines, run.progress.problems) == ({Outcome.COPIED}, [], 0)
