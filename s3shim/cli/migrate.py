@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from s3shim import logs
 from s3shim.backends.local.layout import StoreRefused
+from s3shim.cli.hiding import hide
 from s3shim.cli.screen import Screen
 from s3shim.cli.sides import Side, add_flags, sides_of
 from s3shim.cli.start import REFUSED, UMASK
@@ -43,6 +44,10 @@ def migrate(arguments: Sequence[str]) -> int:
     logs.setup("logfmt", "warning")
     try:
         source, destination = sides_of(asked)
+        # A login may stand in a URL.
+        hide(
+            [*source.config.secret_arguments, *destination.config.secret_arguments, *_urls_with_login(asked)]
+        )
         source.storage.inspect()
         if mode is Mode.MIGRATE:
             destination.storage.prepare()
@@ -79,6 +84,10 @@ def _concurrency(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 256):
         raise argparse.ArgumentTypeError("must be a whole number from 1 to 256")
     return int(text)
+
+
+def _urls_with_login(asked: argparse.Namespace) -> list[str]:
+    return [url for url in (asked.source, asked.destination) if "@" in url]
 
 
 def _run(source: Side, destination: Side, mode: Mode, concurrency: int) -> int:

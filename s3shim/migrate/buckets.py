@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 from s3shim import cors
@@ -27,6 +28,7 @@ class Buckets:
         self._source = source
         self._target = target
         self._pause = pause
+        self._began = time.time_ns() // 1_000_000
 
     def all(self) -> list[BucketInfo]:
         """Return the buckets of the source. Raises S3Error."""
@@ -50,9 +52,9 @@ class Buckets:
         patiently(partial(self._make, bucket), self._pause)
 
     def tidy(self, name: str) -> None:
-        """Abort the uploads that migrations have left in the bucket at the destination. Raises S3Error."""
+        """Abort the uploads that earlier runs have left in the bucket at the destination. Raises S3Error."""
         if Capability.MULTIPART in self._target.capabilities:
-            patiently(partial(Uploads(self._target).abort_left, name), self._pause)
+            patiently(partial(Uploads(self._target).abort_left, name, self._began), self._pause)
 
     def _make(self, bucket: BucketInfo) -> None:
         for what in self._missing(bucket):
@@ -72,7 +74,7 @@ class Buckets:
     def _missing(self, bucket: BucketInfo) -> list[str]:
         documents = {name: self._source.get_document(bucket.name, name) for name in DOCUMENTS}
         try:
-            owner = self._target.head_bucket(bucket.name).owner
+            owner = self._owner(bucket)
         except S3Error as error:
             if error.code is not Code.NoSuchBucket:
                 raise
@@ -82,3 +84,12 @@ class Buckets:
                 f"it belongs to {owner!r} at the destination, and to {bucket.owner!r} at the source"
             )
         return [name for name in DOCUMENTS if documents[name] != self._target.get_document(bucket.name, name)]
+
+    def _owner(self, bucket: BucketInfo) -> str:
+        # Of a bucket that another run is making now, some storages learn the owner a moment later.
+        for pause in (0.5, 1.0):
+            owner = self._target.head_bucket(bucket.name).owner
+            if owner == bucket.owner:
+                return owner
+            self._pause(pause)
+        return self._target.head_bucket(bucket.name).owner

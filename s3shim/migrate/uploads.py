@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 
 from s3shim import checksums
 from s3shim.backends.base import Backend
@@ -31,18 +30,21 @@ class Uploads:
     ) -> tuple[UploadRef, list[PartInfo]]:
         """Return an upload for the object, and those of its first parts that are there already.
 
-        An upload that was left there is gone on with where it is for the same object, and aborted otherwise.
+        Of the uploads for the same object that were left there, or that another run is filling, the one with
+        the most such parts is gone on with; whatever else it holds is replaced. The others are aborted.
         """
         new = _upload_of(wanted)
-        found: tuple[UploadRef, list[PartInfo]] | None = None
+        best: tuple[UploadRef, list[PartInfo]] | None = None
         for left in list(self._left(ref)):
-            done = self._fitting(left, new, parts) if reuse and found is None else []
-            if done:
-                found = left, done
-            else:
+            done = self._fitting(left, new, parts) if reuse else None
+            if done is None or (best is not None and len(best[1]) >= len(done)):
                 self.abort(left)
-        if found is not None:
-            return found
+                continue
+            if best is not None:
+                self.abort(best[0])
+            best = left, done
+        if best is not None:
+            return best
         begun = self._target.create_multipart_upload(ref.bucket, new)
         return UploadRef(ref.bucket, ref.key, begun.upload_id), []
 
@@ -71,14 +73,14 @@ class Uploads:
             if error.code is not Code.NoSuchUpload:
                 raise
 
-    def abort_left(self, bucket: str) -> int:
-        """Abort what migrations have left in a bucket; return how many uploads that were."""
+    def abort_left(self, bucket: str, before: int) -> int:
+        """Abort what migrations have left in a bucket that began ``before`` (ms); return how many."""
         aborted = 0
         query = UploadQuery()
         while True:
             page = self._target.list_multipart_uploads(bucket, query)
             for upload in page.items:
-                if upload.initiator == INITIATOR:
+                if upload.initiator == INITIATOR and upload.initiated <= before:
                     self.abort(UploadRef(bucket, upload.key, upload.upload_id))
                     aborted += 1
             if page.next_marker is None:
@@ -101,21 +103,24 @@ class Uploads:
             last = page.items[-1]
             query = UploadQuery(prefix=ref.key, key_marker=last.key, upload_id_marker=last.upload_id)
 
-    def _fitting(self, left: UploadRef, wanted: UploadInfo, parts: list[ObjectPart]) -> list[PartInfo]:
+    def _fitting(self, left: UploadRef, new: UploadInfo, parts: list[ObjectPart]) -> list[PartInfo] | None:
         # A part is taken for the same by its checksums; the ETag of the whole decides before the end.
-        with suppress(S3Error):
+        try:
             info, stored = self._target.list_parts(left, 0, MAX_PARTS)
-            if _made_as(info) != _made_as(wanted):
-                return []
-            done = []
-            for part, there in zip(parts, stored, strict=False):
-                if not part.checksums or (part.part_number, part.size) != (there.part_number, there.size):
-                    break
-                if any(there.checksums.get(name) != value for name, value in part.checksums.items()):
-                    break
-                done.append(there)
-            return done
-        return []
+        except S3Error as error:
+            if error.code is not Code.NoSuchUpload:
+                raise
+            return None
+        if _made_as(info) != _made_as(new):
+            return None
+        done = []
+        for part, there in zip(parts, stored, strict=False):
+            if not part.checksums or (part.part_number, part.size) != (there.part_number, there.size):
+                break
+            if any(there.checksums.get(name) != value for name, value in part.checksums.items()):
+                break
+            done.append(there)
+        return done
 
 
 def _made_as(upload: UploadInfo) -> tuple[object, ...]:

@@ -46,7 +46,7 @@ class Writing:
                     raise
             return self._in_parts(ref, wanted, split(wanted.info.size), conditions)
         except S3Error as error:
-            if error.code is Code.EntityTooSmall and not self._refuses_small:
+            if error.code is Code.EntityTooSmall and _is_small(parts):
                 self._refuses_small = True
                 raise Changed from error
             if error.code in CHANGED:
@@ -57,7 +57,7 @@ class Writing:
         """Return the parts that the object is uploaded in; none where it is one body, if it may be."""
         if Capability.MULTIPART not in self._target.capabilities:
             return []
-        if self._refuses_small and any(part.size < _SMALL for part in wanted.parts[:-1]):
+        if self._refuses_small and _is_small(wanted.parts):
             return parts_of_large(wanted.info.size)
         return wanted.parts
 
@@ -114,6 +114,10 @@ class Writing:
                 stored.append(self._target.upload_part(upload, part.part_number, body))
             reader.check()
         return stored
+
+
+def _is_small(parts: list[ObjectPart]) -> bool:
+    return any(part.size < _SMALL for part in parts[:-1])
 
 
 def parts_of_large(size: int) -> list[ObjectPart]:

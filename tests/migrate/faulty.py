@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from s3shim.backends.base import Capability
-from s3shim.backends.local import LocalBackend
 from s3shim.backends.memory import MemoryBackend
 from s3shim.conditions import NO_CONDITIONS
 from s3shim.errors import Code, S3Error
 from s3shim.model import ReadyChunks
 from tests.contract.bodies import pattern, put
-from tests.contract.conftest import BLOCK, INLINE_MAX
 from tests.migrate.scene import MAIN, put_sha256_parts
 
 
@@ -30,12 +28,6 @@ def small_source():
     put_sha256_parts(backend, "parts", [pattern(5000, 1), pattern(5000, 2), b"end"])
     put(backend, "zlast", b"sound")
     return backend
-
-
-TARGETS = {
-    "memory": lambda path: started(),
-    "local": lambda path: started(LocalBackend, path / "target", inline_max=INLINE_MAX, block_size=BLOCK),
-}
 
 
 def lie(backend, key, **fields):

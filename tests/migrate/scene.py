@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from s3shim.backends.base import Capability
 from s3shim.conditions import NO_CONDITIONS
 from s3shim.copying import Copy
 from s3shim.migrate import Migration, Mode, Outcome
 from s3shim.model import BucketInfo, ListQuery, ObjectMeta, ObjectRef, UploadQuery
 from s3shim.ranges import ByteRange
 from tests.contract.bodies import BytesBody, get, pattern, put
-from tests.contract.conftest import BLOCK
+from tests.contract.conftest import BLOCK, keeps
 from tests.contract.uploads import begin, complete, copy_part, put_parts, upload
 
 ODD = ObjectMeta(
@@ -39,8 +40,8 @@ IMPOSSIBLE = {("COMPOSITE", "crc64nvme"), ("FULL_OBJECT", "sha1"), ("FULL_OBJECT
 CORS = b"<CORSConfiguration/>\n"
 
 
-def fill(backend) -> None:
-    """Fill a storage that has the empty bucket "bucket" of "main"."""
+def fill(backend, target=None) -> None:
+    """Fill a storage that has the empty bucket "bucket" of "main" with what ``target`` can keep too."""
     for name, owner in OTHERS.items():
         backend.create_bucket(BucketInfo(name, owner, 1_600_000_000_000))
     backend.put_document("bucket", "cors", CORS)
@@ -67,7 +68,8 @@ def fill(backend) -> None:
     complete(backend, mixed, parts)
     backend.copy_object(Copy(ObjectRef("bucket", "parts")), ObjectRef("another", "copy"), NO_CONDITIONS)
     for key in KEYS:
-        put(backend, key, key.encode())
+        if keeps(backend, key) and keeps(target, key):
+            put(backend, key, key.encode())
 
 
 def put_sha256_parts(backend, key, datas) -> None:
@@ -102,6 +104,38 @@ def state(backend):
             data = get(backend, info.key, bucket=bucket.name)
             seen[bucket.name, info.key] = fields, [asdict(part) for part in parts], data
     return seen
+
+
+def assert_same(target, source) -> None:
+    """Assert that nothing can be told apart, but times where the target does not keep those of others."""
+    assert comparable(target, source) == comparable(source, source, dated=_dated(target))
+
+
+def comparable(backend, source, *, dated=None):
+    """Return the state without times unless ``dated``, and without checksums that only this storage has."""
+    seen, asked = state(backend), state(source)
+    for name, found in seen.items():
+        if isinstance(name, tuple) and name in asked:
+            wanted = asked[name]
+            if not (_dated(backend) if dated is None else dated):
+                found[0]["last_modified"] = None
+            _reduce(found[0], wanted[0])
+            for part, there in zip(found[1], wanted[1], strict=False):
+                _reduce(part, there)
+    return seen
+
+
+def _dated(backend) -> bool:
+    return Capability.LAST_MODIFIED in backend.capabilities
+
+
+def _reduce(found, wanted) -> None:
+    kept = {
+        algorithm: value
+        for algorithm, value in found["checksums"].items()
+        if algorithm in wanted["checksums"]
+    }
+    found["checksums"] = kept
 
 
 def uploads(backend, bucket="bucket"):

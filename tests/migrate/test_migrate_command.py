@@ -227,6 +227,27 @@ def test_bad_settings_are_78_and_one_line(
     assert "secret" not in err
 
 
+def test_secrets_are_hidden_from_others_before_anything_is_done(tmp_path: Path) -> None:
+    """They are in the way of a NATS server that is not there, so there is time to look."""
+    process = start(
+        "nats+tls://user:l0gin@127.0.0.1:1",
+        "s3+http://127.0.0.1:1",
+        *("--data", tmp_path / "far", "--upstream-access-key", "GKaccess"),
+        "--upstream-secret-key=s3cretkey",
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "far").exists():
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+        shown = Path(f"/proc/{process.pid}/cmdline").read_text()
+        assert "--upstream-secret-key=xxxxxxxxx" in shown
+        assert not [secret for secret in ("l0gin", "GKaccess", "s3cretkey") if secret in shown]
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def sides(*arguments: str) -> tuple[Side, Side]:
     parser = argparse.ArgumentParser()
     parser.add_argument("source")

@@ -11,7 +11,6 @@ from s3shim.model import ObjectRef
 from tests.contract.bodies import BytesBody, code_of, get, pattern, put
 from tests.contract.uploads import put_parts
 from tests.migrate.faulty import (
-    TARGETS,
     Failing,
     Humble,
     Strict,
@@ -19,7 +18,7 @@ from tests.migrate.faulty import (
     small_source,
     started,
 )
-from tests.migrate.scene import Run, put_sha256_parts, state
+from tests.migrate.scene import Run, assert_same, put_sha256_parts
 from tests.migrate.scene import uploads as uploads_of
 
 
@@ -32,13 +31,6 @@ def source():
 def no_pauses(monkeypatch):
     monkeypatch.setattr("s3shim.migrate.failures.pause_after", lambda attempt: 0.001)
     monkeypatch.setattr("s3shim.migrate.objects.pause_after", lambda attempt: 0.001)
-
-
-@pytest.fixture(params=TARGETS)
-def target(request, tmp_path):
-    backend = TARGETS[request.param](tmp_path)
-    yield backend
-    backend.close()
 
 
 PASSING = [Code.ServiceUnavailable, Code.SlowDown, Code.RequestTimeout, Code.ServiceUnavailable]
@@ -57,7 +49,7 @@ def test_a_source_that_does_not_answer_for_a_while(source, target, name):
     failing = failing_copy(source)
     failing.faults[name] = list(PASSING)
     assert Run(failing, target, concurrency=1).progress.problems == 0
-    assert state(target) == state(source)
+    assert_same(target, source)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +72,7 @@ def test_a_destination_that_does_not_answer_for_a_while(source, name, fault):
     failing.faults[name] = list(fault)
     assert Run(source, failing, concurrency=1).progress.problems == 0
     assert len(failing.faults.pop(name)) < len(fault)
-    assert state(failing) == state(source)
+    assert_same(failing, source)
     assert uploads_of(failing) == []
 
 
@@ -129,7 +121,7 @@ def test_a_damaged_record_at_the_destination_is_replaced(source):
     failing.faults["get_object_parts"] = [None, Code.InternalError]
     told = Run(source, failing, concurrency=1)
     assert told.counts == {Outcome.COPIED: 1, Outcome.EQUAL: 3}
-    assert state(failing) == state(source)
+    assert_same(failing, source)
 
 
 def test_a_storage_that_is_gone_is_the_end(source, monkeypatch):
@@ -206,4 +198,4 @@ def test_metadata_that_the_destination_cannot_change_alone_goes_with_the_bytes(s
         source.put_object_tags(ObjectRef("bucket", key), {"a": "1"})
     failing.faults["copy_object"] = [Code.NotImplemented, Code.EntityTooLarge]
     assert Run(source, failing).counts == {Outcome.COPIED: 2, Outcome.EQUAL: 2}
-    assert state(failing) == state(source)
+    assert_same(failing, source)

@@ -17,8 +17,8 @@ from s3shim.model import ObjectMeta, UploadInfo, UploadRef
 from tests.contract.bodies import BytesBody, pattern, put
 from tests.contract.conftest import BLOCK, INLINE_MAX
 from tests.contract.uploads import put_parts, upload
-from tests.migrate.faulty import TARGETS, started
-from tests.migrate.scene import MAIN, Run, assert_copies_nothing, fill, state, uploads
+from tests.migrate.faulty import started
+from tests.migrate.scene import MAIN, Run, assert_copies_nothing, assert_same, fill, state, uploads
 
 KILLED = """
 import os, signal, sys
@@ -82,13 +82,6 @@ def test_a_run_that_was_killed_at_any_point_goes_on(tmp_path, concurrency):
     assert check(tmp_path / "target", deep=True).problems == []
 
 
-@pytest.fixture(params=TARGETS)
-def target(request, tmp_path):
-    backend = TARGETS[request.param](tmp_path)
-    yield backend
-    backend.close()
-
-
 @pytest.fixture
 def source():
     backend = started()
@@ -150,16 +143,16 @@ def reads(source, target, least):
     """Migrate, and assert that all is right then and that no more than ``least`` bytes were read for it."""
     run = Run(source, target)
     assert (run.lines, run.progress.problems) == ([], 0)
-    assert state(target) == state(source)
+    assert_same(target, source)
     assert uploads(target) == []
     assert run.progress.bytes == least
 
 
 @pytest.fixture
-def half_way(source, target):
+def half_way(source, any_target):
     put_parts(source, "parts", PARTS, algorithm="crc32")
-    target.create_bucket(MAIN)
-    return source, target
+    any_target.create_bucket(MAIN)
+    return source, any_target
 
 
 def test_an_upload_that_was_left_is_gone_on_with(half_way):
@@ -189,10 +182,10 @@ def test_an_upload_that_lacks_its_end_alone_reads_nothing(half_way):
     reads(*half_way, 0)
 
 
-def test_of_several_uploads_one_is_gone_on_with_and_none_stays(half_way):
-    for parts in ({}, {1: PARTS[0]}, {1: PARTS[0], 2: PARTS[1]}):
+def test_of_several_uploads_the_best_is_gone_on_with_and_none_stays(half_way):
+    for parts in ({}, {1: PARTS[0], 2: PARTS[1]}, {1: PARTS[0]}):
         left_behind(half_way[1], parts)
-    reads(*half_way, 10_000)
+    reads(*half_way, 5000)
 
 
 @pytest.mark.parametrize("parts", [{2: PARTS[1]}, {1: PARTS[1]}, {1: PARTS[0][:-1]}, {7: PARTS[0]}])
@@ -214,9 +207,9 @@ def test_a_part_that_only_seems_to_be_right_is_found_by_the_etag(half_way):
         @property
         def digests(self):
             """See model.Body."""
-            digests = BytesBody(PARTS[0])
-            digests.ended = True
-            right = digests.digests
+            body = BytesBody(PARTS[0])
+            body.ended, body.more = True, self.more
+            right = body.digests
             right.md5 = super().digests.md5
             return right
 
@@ -234,10 +227,9 @@ def test_uploads_of_objects_that_are_gone_or_there_are_aborted(half_way):
     assert [found.upload_id for found in uploads(target)] == [theirs.upload_id]
 
 
-def test_more_leftovers_than_a_page_has_are_aborted(half_way):
-    source, target = half_way
-    if isinstance(target, LocalBackend):
-        return
+def test_more_leftovers_than_a_page_has_are_aborted(source):
+    target = started()
+    Run(source, target)
     for number in range(2100):
         left_behind(target, {}, key=f"{number % 1050:04}")
     Run(source, target)
