@@ -82,6 +82,9 @@ class NatsServer:
         """Stop the process, which keeps its connections."""
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        while any(task.read_text().rpartition(") ")[2][0] != "T" for task in tasks.glob("*/stat")):
+            time.sleep(0.001)
 
     def resume(self) -> None:
         """Let it go on."""
