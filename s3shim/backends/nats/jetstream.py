@@ -31,6 +31,12 @@ Headers = dict[str, str]
 _TRANSIENT = frozenset({10008, 10009, 10051, 10074, 10118})
 """JetStream is not ready, or its leader is just being chosen."""
 
+_BATCHES = 16
+"""Batches that are on their way to us at the same time.
+
+A server ends a connection for which more than its max_pending, 64 MB, wait to be sent.
+"""
+
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.4
 
 
@@ -56,6 +62,7 @@ class JetStream:
         self.link = link
         self.prefix = prefix
         self.timeout = timeout
+        self._batches = asyncio.Semaphore(_BATCHES)
 
     # -- reading: again until it works or the time is over ---------------------------------------
 
@@ -112,6 +119,17 @@ class JetStream:
         return {message.subject for message in found}
 
     async def _batch(self, subject: str, payload: bytes, timeout: float) -> tuple[list[Stored], int]:
+        try:
+            async with asyncio.timeout(timeout):
+                await self._batches.acquire()
+        except TimeoutError:
+            raise NoAnswer("too much is being read") from None
+        try:
+            return await self._batch_now(subject, payload, timeout)
+        finally:
+            self._batches.release()
+
+    async def _batch_now(self, subject: str, payload: bytes, timeout: float) -> tuple[list[Stored], int]:
         link = self.link()
         arrived: list[Msg] = []
         ended: asyncio.Future[Msg | None] = asyncio.get_running_loop().create_future()

@@ -98,7 +98,7 @@ class Written:
 
     def _await(self) -> None:
         try:
-            self._windows.popleft().result()
+            self.store.bridge.wait(self._windows.popleft())
         except FAILURES as failure:
             raise self.store.call(self.reason(failure)) from None
 
@@ -113,7 +113,10 @@ class Written:
                 await self.find_same()
             except S3Error as error:
                 return error
-        return answer_of(failure, self.bucket)
+        answer = answer_of(failure, self.bucket)
+        if answer.code is Code.InsufficientStorage:
+            self.store.reclaim.press()
+        return answer
 
     @property
     def content(self) -> Content:
