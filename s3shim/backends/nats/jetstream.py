@@ -37,6 +37,7 @@ _BATCHES = 16
 A server ends a connection for which more than its max_pending, 64 MB, wait to be sent.
 """
 
+_LEAST = 0.5
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.4
 
 
@@ -176,7 +177,8 @@ class JetStream:
         pause = _FIRST_PAUSE
         while True:
             try:
-                return await attempt(deadline - time.monotonic())
+                # A leader that is just giving up its place answers nothing: ask again before it is too late.
+                return await attempt(min(deadline - time.monotonic(), max(self.timeout / 4, _LEAST)))
             except (NotSent, NoAnswer, JetStreamError) as failure:
                 if isinstance(failure, JetStreamError) and failure.code not in _TRANSIENT:
                     raise
