@@ -5,6 +5,7 @@ BIN := .venv/bin
 INPUTS := setup.cfg pyproject.toml s3shim/__init__.py
 
 .PHONY: serve test crowd proxy fuzz check crash fuzz-requests conformance conformance-garage bench bench-nats gate model docs clean
+.PHONY: serve test cluster crowd proxy fuzz check crash fuzz-requests conformance bench bench-nats gate model docs clean
 
 serve: .venv/serve.stamp
 	@exec $(BIN)/s3shim serve $(if $(LISTEN),--listen "$(LISTEN)") $(if $(DATA),--data "$(DATA)")
@@ -33,6 +34,10 @@ fuzz: .venv/test.stamp
 crowd: .venv/test.stamp
 	$(BIN)/python -m tests.server.crowd $(if $(IDLE),--idle $(IDLE)) $(if $(SLOW),--slow $(SLOW)) \
 		$(if $(SECONDS),--seconds $(SECONDS))
+
+# A cluster of three nats-servers on this machine, longer than in make test; TRIALS chooses how long.
+cluster: .venv/test.stamp
+	$(BIN)/python -m pytest tests/nats/test_cluster.py --trials $(or $(TRIALS),1000)
 
 # Needs nginx: see docs/conformance.md.
 proxy: .venv/test.stamp

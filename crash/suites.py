@@ -11,6 +11,7 @@ from crash import (
     kills,
     listing,
     machine,
+    nats_kills,
     points,
     power,
     races,
@@ -38,5 +39,6 @@ SUITES: tuple[Suite, ...] = (
     machine.SUITE,
     history.SUITE,
     listing.SUITE,
+    nats_kills.SUITE,
 )
 ON_REQUEST: tuple[Suite, ...] = (power.XFS, soak.SUITE)

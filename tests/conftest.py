@@ -6,10 +6,13 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--worker``."""
+    """Add ``--worker`` and ``--trials``."""
     parser.addoption(
         "--worker",
         default="none",
         choices=["none", "s3shim", "gthread"],
         help="the gunicorn worker that the tests of the wire go through",
+    )
+    parser.addoption(
+        "--trials", type=int, default=60, help="how often the tests of a NATS cluster try what may go wrong"
     )

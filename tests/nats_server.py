@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 from nats.aio.client import Client
@@ -82,6 +84,9 @@ class NatsServer:
         """Stop the process, which keeps its connections."""
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        while any(task.read_text().rpartition(") ")[2][0] != "T" for task in tasks.glob("*/stat")):
+            time.sleep(0.001)
 
     def resume(self) -> None:
         """Let it go on."""
@@ -112,6 +117,14 @@ class NatsServer:
             except OSError:
                 time.sleep(0.02)
         raise TimeoutError((self.path / "log").read_text())
+
+    def leads(self) -> bool:
+        """Whether it knows who leads JetStream in its cluster."""
+        try:
+            with urllib.request.urlopen(f"{self.monitor}/jsz", timeout=1) as answer:
+                return bool((json.load(answer).get("meta_cluster") or {}).get("leader"))
+        except OSError:
+            return False
 
     def kill(self) -> None:
         """End it as a power switch does, without its writing anything down."""
@@ -149,3 +162,45 @@ async def _wipe(url: str) -> None:
     for stream in await manager.streams_info():
         await manager.delete_stream(stream.config.name)
     await client.close()
+
+
+class NatsCluster:
+    """Three servers that know each other; ``limits`` are lines of the jetstream block of each."""
+
+    def __init__(self, path: Path, *, sync='"2m"', limits="") -> None:
+        names = ("a", "b", "c")
+        self._routes = {name: free_port() for name in names}
+        known = ", ".join(f'"nats-route://127.0.0.1:{port}"' for port in self._routes.values())
+        self.servers = {
+            name: NatsServer(
+                path / name,
+                name=name,
+                sync=sync,
+                limits=limits,
+                more=f'cluster {{ name: "three", listen: "127.0.0.1:{self._routes[name]}", routes: [{known}] }}',
+            )
+            for name in names
+        }
+
+    @property
+    def urls(self) -> list[str]:
+        """Where clients connect."""
+        return [server.url for server in self.servers.values()]
+
+    def start(self) -> NatsCluster:
+        """Start all, and wait until they have chosen who leads JetStream."""
+        for server in self.servers.values():
+            server.start(wait=False)
+        for server in self.servers.values():
+            server.wait()
+        end = time.monotonic() + 30
+        while not all(server.leads() for server in self.servers.values()):
+            if time.monotonic() > end:
+                raise TimeoutError("the cluster has no leader")
+            time.sleep(0.05)
+        return self
+
+    def kill(self) -> None:
+        """End all."""
+        for server in self.servers.values():
+            server.kill()

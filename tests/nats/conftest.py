@@ -18,3 +18,9 @@ def run_server(tmp_path):
     yield run
     for server in servers:
         server.kill()
+
+
+@pytest.fixture
+def trials(request):
+    """How often to try what goes wrong seldom."""
+    return request.config.getoption("--trials")

@@ -24,6 +24,7 @@ class Proxy:
     PASS, DROP, CUT, CUT_AFTER = "pass", "drop", "cut", "cut after"
 
     def __init__(self, server: str) -> None:
+        self.server = server
         self._target = urlsplit(server)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = []
@@ -44,9 +45,15 @@ class Proxy:
                 with_reset(sock)
             self._open.clear()
 
+    def shut(self) -> None:
+        """Take no more connections."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
     def close(self) -> None:
         """End everything."""
-        self._listener.close()
+        self.shut()
         self.cut()
 
     def _accept(self) -> None:

@@ -6,9 +6,12 @@ import time
 from contextlib import contextmanager, suppress
 
 from s3shim.backends.nats.backend import NatsBackend
+from s3shim.backends.nats.format import all_chunks, stream_of
 from s3shim.backends.nats.settings import NatsSettings
+from s3shim.backends.nats.sweep import Housekeeper
 from s3shim.errors import S3Error
-from s3shim.model import BucketInfo
+from s3shim.model import BucketInfo, ListQuery
+from tests.contract.bodies import get
 
 BUCKET = BucketInfo("bucket", "main", 1_700_000_000_000)
 
@@ -44,3 +47,29 @@ def ready(backend):
         backend.check()
         return True
     return False
+
+
+def chunk_ids(backend):
+    """Return the ids under which there are chunks."""
+    store = backend.store
+    info = store.call(store.js.stream_info(stream_of("bucket"), subjects_filter=all_chunks("bucket")))
+    return {subject.split(".")[3] for subject in info["state"].get("subjects") or ()}
+
+
+def sweep(backend):
+    """Remove what no object names, however young it is; return of how many ids."""
+    cached = backend.store.cached
+    return Housekeeper(cached.housekeeper._source, cached.index, 0).remove_orphans("bucket", set)
+
+
+def keys(backend):
+    """Return the keys of the bucket."""
+    return [info.key for info in backend.list_objects("bucket", ListQuery()).items]
+
+
+def check_sound(backend):
+    """Each object is whole, and after a sweep there are no chunks but theirs; return the objects."""
+    sweep(backend)
+    objects = {key: get(backend, key) for key in keys(backend)}
+    assert chunk_ids(backend) == backend.store.cached.index.nuids("bucket")
+    return objects

@@ -24,8 +24,10 @@ def timed(call, *args, **kwargs):
 class Load:
     """Threads that put and get in a storage until the end of the block, and what happened to them."""
 
-    def __init__(self, backend, threads=3, size=200_000):
+    def __init__(self, backend, threads=3, size=200_000, bucket="bucket", name="load"):
         self.backend = backend
+        self.bucket = bucket
+        self.name = name
         self.kept = {}
         self.done = 0
         self.failures = []
@@ -47,12 +49,12 @@ class Load:
     def _work(self, number):
         turn = 0
         while not self._end.is_set():
-            key, turn = f"{number}/{turn}", turn + 1
+            key, turn = f"{self.name}/{number}/{turn}", turn + 1
             data = pattern(self._size + turn, turn)
             try:
-                put(self.backend, key, data)
+                put(self.backend, key, data, bucket=self.bucket)
                 self.kept[key] = data
-                assert get(self.backend, key) == data
+                assert get(self.backend, key, bucket=self.bucket) == data
                 self.done += 1
             except S3Error as error:
                 self.failures.append((time.monotonic(), error.code))
@@ -63,7 +65,7 @@ class Load:
         """Every object that was acknowledged is there, and no failure was another than "not now"."""
         assert {code for _, code in self.failures} <= {Code.ServiceUnavailable}
         for key, data in self.kept.items():
-            assert get(self.backend, key) == data
+            assert get(self.backend, key, bucket=self.bucket) == data
 
 
 # -- not there ----------------------------------------------------------------------------------

@@ -23,6 +23,8 @@ DIED = 70
 """EX_SOFTWARE of sysexits.h: the exit code of a process whose loop has ended."""
 
 _LAG_INTERVAL = 0.5
+_LOOK = 1.0
+_LAST = 3.0
 
 log = logging.getLogger(__name__)
 
@@ -52,20 +54,37 @@ class Bridge:
         if self._stopping or not self._thread.is_alive():
             work.close()
             raise S3Error(Code.ServiceUnavailable)
-        return asyncio.run_coroutine_threadsafe(work, self.loop)
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self.loop)
+        except RuntimeError:
+            # The loop was closed just now.
+            work.close()
+            raise S3Error(Code.ServiceUnavailable) from None
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Return what ``work`` returns. Raises what it raises, and ServiceUnavailable."""
         future = self.submit(work)
         self.calls += 1
         try:
-            return future.result()
-        except CancelledError:
-            raise S3Error(Code.ServiceUnavailable) from None
+            return self.wait(future)
         finally:
             self.calls -= 1
             if not future.done():
                 future.cancel()
+
+    def wait(self, future: Future[T]) -> T:
+        """Return what submitted work returns. Raises what it raises, and ServiceUnavailable."""
+        while True:
+            try:
+                return future.result(_LOOK)
+            except CancelledError:
+                raise S3Error(Code.ServiceUnavailable) from None
+            except TimeoutError:
+                if future.done():
+                    raise
+                # What came too late for the loop's end would be waited for without end.
+                if not self._thread.is_alive():
+                    raise S3Error(Code.ServiceUnavailable) from None
 
     def stop(self, work: Coroutine[Any, Any, None]) -> None:
         """Let ``work`` be the last, cancel the rest, and end the thread."""
@@ -84,7 +103,8 @@ class Bridge:
         self.loop.create_task(self._measure_lag())
         try:
             self.loop.run_forever()
-            self._end()
+            if self._stopping:
+                self._end()
         except BaseException:
             log.critical("the thread of the NATS client has died", exc_info=True)
         if not self._stopping:
@@ -94,7 +114,8 @@ class Bridge:
         rest = asyncio.all_tasks(self.loop)
         for task in rest:
             task.cancel()
-        self.loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
+        if rest:
+            self.loop.run_until_complete(asyncio.wait(rest, timeout=_LAST))
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         self.loop.close()
 

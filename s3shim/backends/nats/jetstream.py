@@ -31,6 +31,13 @@ Headers = dict[str, str]
 _TRANSIENT = frozenset({10008, 10009, 10051, 10074, 10118})
 """JetStream is not ready, or its leader is just being chosen."""
 
+_BATCHES = 16
+"""Batches that are on their way to us at the same time.
+
+A server ends a connection for which more than its max_pending, 64 MB, wait to be sent.
+"""
+
+_LEAST = 0.5
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.4
 
 
@@ -56,6 +63,7 @@ class JetStream:
         self.link = link
         self.prefix = prefix
         self.timeout = timeout
+        self._batches = asyncio.Semaphore(_BATCHES)
 
     # -- reading: again until it works or the time is over ---------------------------------------
 
@@ -112,6 +120,17 @@ class JetStream:
         return {message.subject for message in found}
 
     async def _batch(self, subject: str, payload: bytes, timeout: float) -> tuple[list[Stored], int]:
+        try:
+            async with asyncio.timeout(timeout):
+                await self._batches.acquire()
+        except TimeoutError:
+            raise NoAnswer("too much is being read") from None
+        try:
+            return await self._batch_now(subject, payload, timeout)
+        finally:
+            self._batches.release()
+
+    async def _batch_now(self, subject: str, payload: bytes, timeout: float) -> tuple[list[Stored], int]:
         link = self.link()
         arrived: list[Msg] = []
         ended: asyncio.Future[Msg | None] = asyncio.get_running_loop().create_future()
@@ -158,7 +177,8 @@ class JetStream:
         pause = _FIRST_PAUSE
         while True:
             try:
-                return await attempt(deadline - time.monotonic())
+                # A leader that is just giving up its place answers nothing: ask again before it is too late.
+                return await attempt(min(deadline - time.monotonic(), max(self.timeout / 4, _LEAST)))
             except (NotSent, NoAnswer, JetStreamError) as failure:
                 if isinstance(failure, JetStreamError) and failure.code not in _TRANSIENT:
                     raise

@@ -215,7 +215,7 @@ class ObjectChunks:
             yield from self._verified(window)
             if not self._left or self._ahead is None:
                 break
-            window = self._ahead.result()
+            window = self._store.bridge.wait(self._ahead)
             self._ahead = None
             if not window:
                 raise Damaged("a chunk is missing")

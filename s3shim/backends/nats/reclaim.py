@@ -1,8 +1,9 @@
 """Chunks that nothing refers to any more, removed once no reader needs them.
 
-Whoever replaces or deletes an object knows its nuid and removes its chunks after ``grace`` seconds. A reader
-that takes longer says so by a lease in the key-value bucket, which the other gateways respect. What is
-forgotten here, because a process was killed, is found by the sweep.
+Whoever replaces or deletes an object knows its nuid and removes its chunks after ``grace`` seconds, and at
+once where NATS is full: then a reader at another gateway may have to begin anew. A reader that takes longer
+says so by a lease in the key-value bucket, which the other gateways respect. What is forgotten here, because
+a process was killed, is found by the sweep.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ _TURN = 1.0
 _LEASE_AFTER = 10.0
 _LEASE_EVERY = 10.0
 _LEASE = 60
-_ON_THE_WAY = 5.0
+_ON_THE_WAY = 1.0, 15.0
+_PRESSED_FOR = 60.0
 _AGAIN = 5.0
 _TRIED_FOR = 3600.0
 
@@ -59,6 +61,7 @@ class Reclaim:
         self.grace = grace
         self.removed = 0
         self._queue: deque[Replaced] = deque()
+        self._pressed = 0.0
         self._lock = threading.Lock()
         self._readers: Counter[tuple[str, str]] = Counter()
         self._since: dict[tuple[str, str], float] = {}
@@ -84,7 +87,12 @@ class Reclaim:
 
     def abandon(self, bucket: str, nuid: str) -> None:
         """Remove the chunks of what could not be made an object, once they have come; for any thread."""
-        self._add(_ON_THE_WAY, bucket, None, nuid)
+        for wait in _ON_THE_WAY:
+            self._add(wait, bucket, None, nuid)
+
+    def press(self) -> None:
+        """Let nothing wait for a while: there was no room for an object; for any thread."""
+        self._pressed = time.monotonic() + _PRESSED_FOR
 
     def _add(self, wait: float, bucket: str, key: str | None, nuid: str) -> None:
         now = time.monotonic()
@@ -114,7 +122,7 @@ class Reclaim:
         now = time.monotonic()
         for _ in range(len(self._queue)):
             gone = self._queue.popleft()
-            if gone.due > now:
+            if gone.due > now and (gone.key is None or now > self._pressed):
                 self._queue.append(gone)
                 continue
             try:

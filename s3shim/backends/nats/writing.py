@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 _UNDER_WAY = 3
 _AT_ONCE = 0.5
+_PAUSE = 0.1
 _STALE = 1800.0
 """Seconds without a new chunk after which those before could be taken for abandoned ones by the sweep."""
 
@@ -98,7 +99,7 @@ class Written:
 
     def _await(self) -> None:
         try:
-            self._windows.popleft().result()
+            self.store.bridge.wait(self._windows.popleft())
         except FAILURES as failure:
             raise self.store.call(self.reason(failure)) from None
 
@@ -113,7 +114,10 @@ class Written:
                 await self.find_same()
             except S3Error as error:
                 return error
-        return answer_of(failure, self.bucket)
+        answer = answer_of(failure, self.bucket)
+        if answer.code is Code.InsufficientStorage:
+            self.store.reclaim.press()
+        return answer
 
     @property
     def content(self) -> Content:
@@ -128,6 +132,11 @@ class Written:
     def sums(self) -> dict[str, str]:
         """The checksum of the client's algorithm; SHA-256 was computed for NATS's own digest."""
         return dict([next(iter(self.digests.checksums.items()))])
+
+    def begin_anew(self) -> None:
+        """Give up what was stored, under another nuid what is sent now cannot be mixed with it."""
+        self.store.reclaim.abandon(self.bucket, self.nuid)
+        self.nuid, self.writer = new_nuid(), None
 
     def discard(self) -> None:
         """Remove what was stored; see ``remove``."""
@@ -184,18 +193,27 @@ async def finish(written: Written, info: ObjectInfo, parts: list[ObjectPart], co
 async def store_rest(written: Written) -> None:
     """Store the last window, which is not under way yet. Raises S3Error.
 
+    Where it is all that there is, it is sent again while there is time: a cluster chooses a leader in less.
     The chunks are of no use to a bucket that was made anew under the name meanwhile: NoSuchBucket then.
     """
     store, bucket = written.store, written.bucket
-    try:
-        if written.rest and written.writer is None:
-            written.writer = ChunkWriter(store.js, bucket, written.nuid)
-        if written.writer is not None:
-            await _both(written.find_same(), written.writer.publish(written.rest))
-        else:
-            await written.find_same()
-    except FAILURES as failure:
-        raise await written.reason(failure) from None
+    again = written.writer is None
+    deadline = time.monotonic() + store.js.timeout
+    while True:
+        try:
+            if written.rest and written.writer is None:
+                written.writer = ChunkWriter(store.js, bucket, written.nuid)
+            if written.writer is not None:
+                await _both(written.find_same(), written.writer.publish(written.rest))
+            else:
+                await written.find_same()
+            return
+        except FAILURES as failure:
+            answer = await written.reason(failure)
+            if not again or answer.code is not Code.ServiceUnavailable or time.monotonic() > deadline:
+                raise answer from None
+        written.begin_anew()
+        await asyncio.sleep(_PAUSE)
 
 
 async def _both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, None]) -> T:
