@@ -56,7 +56,7 @@ bench: .venv/test.stamp
 
 # The same for s3shim over NATS and, where it is on PATH, nats-s3; GIANT=1 puts and gets 2 GiB too.
 bench-nats: .venv/test.stamp
-	$(BIN)/python -m bench.nats $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(GIANT),--giant) \
+	$(BIN)/python -m bench.nats $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(GIANT),--giant) \
 		$(if $(WORK),--work "$(WORK)") $(if $(DOCS),--docs)
 
 # Is part of make test too; UPDATE=1 makes what is measured the bounds.

@@ -78,14 +78,7 @@ class JetStream:
             if refused.code == MESSAGE_NOT_FOUND:
                 return None
             raise
-        found = answer["message"]
-        return Stored(
-            found["subject"],
-            found["seq"],
-            milliseconds(found["time"]),
-            b64decode(found.get("data", "")),
-            _headers(b64decode(found.get("hdrs", ""))),
-        )
+        return stored_in(answer)
 
     async def batch(
         self, stream: str, subject: str, seq: int, count: int, size: int = 0
@@ -194,6 +187,18 @@ class JetStream:
         return int((await self.do(f"STREAM.PURGE.{stream}", query)).get("purged", 0))
 
 
+def stored_in(answer: dict[str, Any]) -> Stored:
+    """Return the message in an answer of STREAM.MSG.GET."""
+    found = answer["message"]
+    return Stored(
+        found["subject"],
+        found["seq"],
+        milliseconds(found["time"]),
+        b64decode(found.get("data", "")),
+        headers_in(b64decode(found.get("hdrs", ""))),
+    )
+
+
 def checked_sequence(message: Msg) -> int:
     """Return the sequence number that an acknowledgement tells. Raises JetStreamError, NotSent."""
     if status_of(message) == "503":
@@ -215,18 +220,23 @@ def _checked(message: Msg) -> dict[str, Any]:
 
 
 def _stored(message: Msg) -> Stored:
-    headers: Headers = message.headers or {}
+    return direct(message.headers or {}, message.data)
+
+
+def direct(headers: Headers, data: bytes) -> Stored:
+    """Return the message that an answer of DIRECT.GET is."""
     return Stored(
         headers["Nats-Subject"],
         int(headers["Nats-Sequence"]),
         milliseconds(headers["Nats-Time-Stamp"]),
-        message.data,
+        data,
         headers,
         int(headers.get("Nats-Num-Pending", 0)),
     )
 
 
-def _headers(raw: bytes) -> Headers:
+def headers_in(raw: bytes) -> Headers:
+    """Return the headers of a message as they are sent."""
     found = {}
     for line in raw.decode("utf-8", "replace").split("\r\n")[1:]:
         name, colon, value = line.partition(":")
