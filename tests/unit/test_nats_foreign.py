@@ -170,3 +170,6 @@ def test_objects_of_ours_in_a_store_that_allows_no_direct_reads(nats_s3, bucket,
         answer = nats_s3.request("GET", path(bucket, "key"), headers={"Range": f"bytes={first}-{last}"})
         assert (answer.status, answer.body) == (206, body[first : last + 1])
     assert ok(nats_s3.request("GET", path(bucket, "other"))).body == other
+    listing = ok(nats_s3.request("GET", f"/{bucket}?list-type=2")).body
+    for name in ("key", "other", "small"):
+        assert f"<Key>{name}</Key>".encode() in listing

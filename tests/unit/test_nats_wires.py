@@ -199,7 +199,7 @@ def test_another_server_gets_another_connection(server, wires):
     ],
 )
 def test_logins(tmp_path, login, settings, user):
-    server = NatsServer(tmp_path, f"authorization {{ {login} }}")
+    server = NatsServer(tmp_path, more=f"authorization {{ {login} }}").start()
     try:
         url = server.url.replace("nats://", f"nats://{user}")
         made = Wires(NatsSettings(tmp_path, **settings))

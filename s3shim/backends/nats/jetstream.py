@@ -81,19 +81,21 @@ class JetStream:
         return stored_in(answer)
 
     async def batch(
-        self, stream: str, subject: str, seq: int, count: int, size: int = 0
+        self, stream: str, subject: str, seq: int, count: int, size: int = 0, *, once: bool = False
     ) -> tuple[list[Stored], int]:
         """Return up to ``count`` messages, or ``size`` bytes and one message, on ``subject`` from ``seq`` on.
 
         With them how many more there are behind the last one. Any replica may answer, so what the leader has
         may be missing at the end. One round trip, and no base64. Raises NotSent where the stream is missing
-        or allows no direct get.
+        or allows no direct get; asked ``once``, at once.
         """
         query = {"batch": count, "seq": seq, "next_by_subj": subject}
         if size:
             query["max_bytes"] = size
         payload = json.dumps(query).encode()
         subject = f"{self.prefix}.DIRECT.GET.{stream}"
+        if once:
+            return await self._batch(subject, payload, self.timeout)
         found: tuple[list[Stored], int] = await self._again(lambda left: self._batch(subject, payload, left))
         return found
 

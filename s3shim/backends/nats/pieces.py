@@ -86,7 +86,7 @@ async def _seek(store: Store, place: Place, start: int, length: int) -> list[Sto
 
 
 async def _walk(store: Store, place: Place, wanted: int, count: int) -> list[Stored]:
-    """Return the window of a store that allows no direct reads and does not tell what follows: by counting."""
+    """Return the window in a store that allows no direct reads and does not tell what follows: count."""
     seq = place.entry.record.get("first", 1)
     for _ in range(wanted):
         found = await _fetch(store, place, seq, 1)
