@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+
+import msgspec
 
 from s3shim.backends.nats.catalog import entry_in
 from s3shim.backends.nats.failures import MESSAGE_NOT_FOUND
@@ -60,8 +63,12 @@ def located(store: Store, ref: ObjectRef) -> Place:
 
 def _asked(store: Store, bucket: str, key: str) -> Entry | None:
     query = b'{"last_by_subj":"%b"}' % meta_subject(bucket, key).encode()
-    [(_, data)] = store.remote.ask(f"STREAM.MSG.GET.{stream_of(bucket)}", query)
-    answer = json.loads(data)
+    answered = store.remote.ask(f"STREAM.MSG.GET.{stream_of(bucket)}", query)
+    try:
+        [(_, data)] = answered
+        answer = msgspec.json.decode(data, type=dict[str, Any])
+    except ValueError:
+        raise Unanswered from None
     error = answer.get("error")
     if error is None:
         return entry_in(stored_in(answer))
