@@ -7,8 +7,8 @@ import random
 import pytest
 from nats.js.api import ObjectLink, ObjectMeta, ObjectMetaOptions, ObjectStoreConfig
 
-from tests.unit.nats_objects import CHUNK, digest, etag, ok, path, raw_meta, write_raw
 from tests.unit.nats_clients import stranger
+from tests.unit.nats_objects import CHUNK, digest, etag, ok, path, raw_meta, write_raw
 
 
 def test_links(nats_s3, bucket, theirs, nats_server):

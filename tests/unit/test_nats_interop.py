@@ -8,8 +8,8 @@ import pytest
 from nats.js.api import ObjectMeta
 from nats.js.errors import ObjectNotFoundError
 
-from tests.unit.nats_objects import CHUNK, bodies, digest, etag, ok, path, raw_meta, write_raw
 from tests.unit.nats_clients import stranger
+from tests.unit.nats_objects import CHUNK, bodies, digest, etag, ok, path, raw_meta, write_raw
 
 
 def test_nats_py_reads_what_went_through_s3(nats_s3, nats_server):

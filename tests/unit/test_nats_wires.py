@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
 
-from s3shim.backends.nats import wires as module
 from s3shim.backends.nats.settings import NatsSettings
 from s3shim.backends.nats.wires import Unanswered, Wires
-from tests.unit.nats_objects import path, write_raw
 from tests.nats_server import NatsServer
 from tests.unit.nats_clients import put, stranger
+from tests.unit.nats_objects import path, write_raw
 
 INFO = b'INFO {"client_id": 7}\r\n'
 
@@ -146,11 +146,15 @@ def test_a_connection_of_no_use_is_closed_and_another_made(server, wires, answer
     assert wires.ask(client, "a", b"b") == [(b"", b"{}")]
 
 
-def test_a_silent_server_is_not_waited_for_long(server, wires, monkeypatch):
-    monkeypatch.setattr(module, "_PATIENCE", 1.0)
+@pytest.mark.parametrize(("timeout", "most"), [(5.0, 1.0), (0.5, 0.25)])
+def test_a_silent_server_is_not_waited_for_long(server, tmp_path, timeout, most):
+    made = Wires(NatsSettings(tmp_path, timeout=timeout))
+    client = client_at(server([b""]))
+    began = time.monotonic()
     with pytest.raises(Unanswered):
-        wires.ask(client_at(server([b""])), "a", b"b")
-    assert wires._free == []
+        made.ask(client, "a", b"b")
+    assert most <= time.monotonic() - began < most + 0.5
+    assert made._free == []
 
 
 @pytest.mark.parametrize(

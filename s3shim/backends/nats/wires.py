@@ -20,7 +20,7 @@ from nats.aio.client import Client
 from s3shim.backends.nats.settings import NatsSettings
 
 _PATIENCE = 1.0
-"""Seconds without an answer after which the loop is asked, which has more of them."""
+"""Seconds without an answer after which the loop is asked, which has more of them; at most half of those."""
 
 _PAUSE = 1.0
 _KEPT = 64
@@ -36,17 +36,17 @@ class Unanswered(Exception):
 class Wire:
     """One connection. Raises OSError and ValueError where the server is not one that can be talked to."""
 
-    def __init__(self, address: tuple[str, int], login: dict[str, str]) -> None:
+    def __init__(self, address: tuple[str, int], login: dict[str, str], patience: float) -> None:
         self.address = address
         self._buffer = bytearray()
         self._inbox = b"_INBOX.s3shim"
         self._number = 0
-        self._socket = socket.create_connection(address, _PATIENCE)
+        self._socket = socket.create_connection(address, patience)
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # The kernel's own timeout: Python's costs a poll before each call.
             self._socket.settimeout(None)
-            limit = struct.pack("ll", int(_PATIENCE), 0)
+            limit = struct.pack("ll", *divmod(int(patience * 1_000_000), 1_000_000))
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
             self._greet(login)
@@ -131,6 +131,7 @@ class Wires:
 
     def __init__(self, settings: NatsSettings) -> None:
         self._login = _login(settings)
+        self._patience = min(_PATIENCE, settings.timeout / 2)
         self._signed = settings.nkey is not None or settings.creds is not None
         self._free: list[Wire] = []
         self._not_before = 0.0
@@ -170,7 +171,7 @@ class Wires:
             if wire.address == address:
                 return wire
             wire.close()
-        return Wire(address, self._login or _login_in(url))
+        return Wire(address, self._login or _login_in(url), self._patience)
 
     def _give_back(self, wire: Wire) -> None:
         with self._lock:
