@@ -4,8 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INPUTS := setup.cfg pyproject.toml s3shim/__init__.py
 
-.PHONY: serve test crowd proxy fuzz check crash fuzz-requests conformance conformance-garage bench bench-nats gate model docs clean
-.PHONY: serve test cluster crowd proxy fuzz check crash fuzz-requests conformance bench bench-nats gate model docs clean
+.PHONY: serve test cluster crowd proxy fuzz check crash fuzz-requests conformance conformance-garage bench bench-nats gate model docs clean
 
 serve: .venv/serve.stamp
 	@exec $(BIN)/s3shim serve $(if $(LISTEN),--listen "$(LISTEN)") $(if $(DATA),--data "$(DATA)")
@@ -51,7 +50,8 @@ crash: .venv/test.stamp
 # Needs rclone, s3cmd and git, for s3tests a checkout of ceph/s3-tests, for matrix SDKs: see docs/conformance.md.
 conformance: .venv/conformance.stamp
 	$(BIN)/python -m conformance $(if $(SUITE),--only $(SUITE)) $(if $(CASE),--case "$(CASE)") \
-		$(if $(S3TESTS),--s3-tests "$(S3TESTS)") $(if $(SIZE),--size $(SIZE)) $(if $(UPDATE),--update)
+		$(if $(S3TESTS),--s3-tests "$(S3TESTS)") $(if $(NATS_S3),--nats-s3 "$(NATS_S3)") \
+		$(if $(STORAGE),--storage $(STORAGE)) $(if $(SIZE),--size $(SIZE)) $(if $(UPDATE),--update)
 
 # Needs garage: see docs/conformance.md.
 conformance-garage: .venv/test.stamp
@@ -65,7 +65,7 @@ bench: .venv/test.stamp
 
 # The same for s3shim over NATS and, where it is on PATH, nats-s3; GIANT=1 puts and gets 2 GiB too.
 bench-nats: .venv/test.stamp
-	$(BIN)/python -m bench.nats $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(GIANT),--giant) \
+	$(BIN)/python -m bench.nats $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(GIANT),--giant) \
 		$(if $(WORK),--work "$(WORK)") $(if $(DOCS),--docs)
 
 # Is part of make test too; UPDATE=1 makes what is measured the bounds.

@@ -40,10 +40,15 @@ class Outcome(NamedTuple):
 
 @dataclass(slots=True)
 class Options:
-    """What the command line says to the suites; ``size`` is that of the objects of the load suite."""
+    """What the command line says to the suites.
+
+    ``size`` is that of the objects of the load suite, ``storage`` the flags that choose the server's storage.
+    """
 
     checkout: Path | None = None
     size: int = 64 * 2**20
+    nats_s3: Path | None = None
+    storage: tuple[str, ...] = ()
 
 
 class Context:
@@ -133,7 +138,7 @@ class Suite:
         """Yield the outcome and the notes of each case whose name contains ``wanted``. Raises Refused."""
         for name in self.programs:
             program(name)
-        with self.server(work, self.flags) as server:
+        with self.server(work, (*self.flags, *options.storage)) as server:
             for name, function in self.cases.items():
                 if wanted not in name:
                     continue

@@ -25,5 +25,5 @@ def milliseconds(text: str) -> int:
     Raises ValueError.
     """
     whole, _, rest = text.removesuffix("Z").partition(".")
-    second = datetime.fromisoformat(whole).replace(tzinfo=UTC)
+    second = datetime.fromisoformat(f"{whole}+00:00")
     return int(second.timestamp()) * 1000 + (int(rest[:3].ljust(3, "0")) if rest else 0)

@@ -15,6 +15,7 @@ from pathlib import Path
 from bench import document, machine, tree
 from bench.client import LoadFailed
 from bench.nats.report import errors, markdown
+from bench.nats.rows import MEASURED, chosen
 from bench.nats.run import PEER, Comparison, Run
 from bench.results import Results
 from bench.servers import OURS, RECIPES
@@ -34,7 +35,8 @@ def main() -> int:
         _say(f"{PEER} is not on PATH: {OURS} alone")
     try:
         with tree.workplace(arguments.work) as (program, directory):
-            Run(program, directory, comparison, arguments.giant, _say).rounds(gateways)
+            run = Run(program, directory, comparison, chosen(arguments.only), arguments.giant, _say)
+            run.rounds(gateways)
     except (LoadFailed, ServerFailed, RuntimeError) as failed:
         print(f"bench: {failed}", file=sys.stderr)
         return 1
@@ -55,6 +57,7 @@ def _say(text: str) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.nats", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=[row.name for row in MEASURED], default=[])
     parser.add_argument("--giant", action="store_true", help="put and get 2 GiB through s3shim too")
     parser.add_argument("--work", type=Path, help="directory for the data (default: build)")
     parser.add_argument("--out", type=Path, default=tree.BUILD / "nats.json", help="where the JSON goes")

@@ -29,3 +29,13 @@ GIANT_ROWS = (
     Row("put-2g", Work("put", GIANT, 1, 1, prefix="giant/", seconds=600.0), "put 2 GiB"),
     Row("get-2g", Work("get", GIANT, 1, 1, prefix="giant/", seconds=600.0, verify=False), "get 2 GiB"),
 )
+
+
+def chosen(only: list[str]) -> tuple[Row, ...]:
+    """Return the rows of those names, all where none is named, and the puts of what they read."""
+    read = {row.work.prefix for row in ROWS if row.name in only}
+    return tuple(
+        row
+        for row in ROWS
+        if not only or row.name in only or not row.title or (row.work.op == "put" and row.work.prefix in read)
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.client import Load
 from bench.machine import durable_writes
-from bench.nats.rows import GIANT_ROWS, ROWS
+from bench.nats.rows import GIANT_ROWS
 from bench.processes import Processes
 from bench.results import Results
 from bench.rounds import make_bucket, measure
@@ -46,6 +46,7 @@ class Run:
     program: Path
     directory: Path
     comparison: Comparison
+    rows: tuple[Row, ...]
     giant: bool
     say: Callable[[str], None]
 
@@ -72,7 +73,7 @@ class Run:
             )
             load = Load(self.program, both, f"{name}-{number}")
             make_bucket(load)
-            for row in ROWS:
+            for row in self.rows:
                 self._row(name, number, row, load, gateway)
             memory = Processes(gateway.roots).memory(gateway.data)
             self.comparison.results.memory.setdefault(name, []).append(memory)

@@ -29,7 +29,7 @@ class S3Tests:
         checkout = options.checkout.resolve()
         try:
             runner.check(checkout)
-            with Server(work) as server:
+            with Server(work, options.storage) as server:
                 collected = runner.collect(checkout, work, server).collected
                 beyond = {name: out_of_scope(name, markers) for name, markers in collected.items()}
                 inside = [name for name in collected if not beyond[name] and wanted in name]

@@ -5,12 +5,18 @@ import shutil
 
 import pytest
 
+from s3shim.backends.nats.backend import NatsBackend
 from s3shim.backends.nats.cache import Cache
 from s3shim.backends.nats.index import Index
 from s3shim.backends.nats.mirror import Source
+from s3shim.backends.nats.settings import NatsSettings
+from s3shim.config import load
+from s3shim.wsgi import create_app
 from tests.nats_server import NatsServer
 from tests.unit.damaging import fill
-from tests.unit.nats_clients import Client, make_bucket, remove_bucket
+from tests.unit.nats_clients import Client, make_bucket, remove_bucket, stranger
+from tests.unit.nats_objects import KEYS
+from tests.wire import client as wire
 
 
 @pytest.fixture(scope="session")
@@ -58,3 +64,27 @@ def index(client, tmp_path):
     cache = Cache(tmp_path / "index", patience=2.0)
     yield Index(Source(cache, client.bridge, client.jetstream))
     cache.close()
+
+
+@pytest.fixture(scope="module")
+def nats_s3(nats_server, tmp_path_factory):
+    """A client of the service on the server."""
+    directory = tmp_path_factory.mktemp("interop")
+    keys = {"S3SHIM_ACCESS_KEY": KEYS[0], "S3SHIM_SECRET_KEY": KEYS[1]}
+    config = load(["--data", str(directory), "--backend", "nats"], keys)
+    backend = NatsBackend(NatsSettings(directory / "index", servers=(nats_server.url,)))
+    yield wire.Client(create_app(config, backend), *KEYS)
+    backend.close()
+
+
+@pytest.fixture
+def theirs(nats_server, bucket):
+    """Do with the bucket as an Object Store of nats-py: ``theirs(work)``, ``work(store, jetstream)``."""
+
+    def do(work, store=None):
+        async def with_store(js):
+            return await work(await js.object_store(store or bucket), js)
+
+        return stranger(nats_server.url, with_store)
+
+    return do

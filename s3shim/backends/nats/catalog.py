@@ -34,7 +34,7 @@ from s3shim.backends.nats.format import (
     stream_of,
     tombstone,
 )
-from s3shim.backends.nats.jetstream import JetStream
+from s3shim.backends.nats.jetstream import JetStream, Stored
 from s3shim.conditions import NO_CONDITIONS, Conditions, check_write
 from s3shim.errors import Code, S3Error
 
@@ -59,12 +59,7 @@ class Catalog:
             found = await self.js.last(stream_of(bucket), meta_subject(bucket, key))
         except FAILURES as failure:
             raise answer_of(failure, bucket) from None
-        if found is None:
-            return None
-        try:
-            return read_entry(found.data, found.seq, found.time)
-        except ValueError:
-            raise S3Error(Code.InternalError, "The stored metadata of the object cannot be read.") from None
+        return None if found is None else entry_in(found)
 
     async def live(self, bucket: str, key: str) -> Entry:
         """Return the entry of an object. Raises NoSuchKey, NoSuchBucket, ServiceUnavailable."""
@@ -281,3 +276,11 @@ class Catalog:
         await self.buckets.reopen_abandoned(bucket, found)
         await asyncio.sleep(0.02)
         return True
+
+
+def entry_in(found: Stored) -> Entry:
+    """Return the entry in a metadata message. Raises InternalError where it is none."""
+    try:
+        return read_entry(found.data, found.seq, found.time)
+    except ValueError:
+        raise S3Error(Code.InternalError, "The stored metadata of the object cannot be read.") from None

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from nats.aio.msg import Msg
 
 from s3shim import checksums
-from s3shim.backends.nats.failures import JetStreamError, NoAnswer, NotSent, answered
+from s3shim.backends.nats.failures import FAILURES, JetStreamError, NoAnswer, NotSent, answered
 from s3shim.backends.nats.format import (
     CHECKSUM_HEADER,
     CHUNK_SIZE,
@@ -148,13 +148,12 @@ async def fetch(js: JetStream, bucket: str, nuid: str, seq: int, count: int) -> 
 async def _fetch(js: JetStream, bucket: str, nuid: str, seq: int, count: int) -> list[Stored]:
     stream, subject = stream_of(bucket), chunk_subject(bucket, nuid)
     try:
-        found, _ = await js.batch(stream, subject, seq, count)
-        return found
-    except NotSent:
+        return (await js.batch(stream, subject, seq, count, once=True))[0]
+    except FAILURES:
         # Only a stream that another client made allows no direct get, or there is none.
         info = await js.stream_info(stream)
         if info["config"].get("allow_direct"):
-            raise
+            return (await js.batch(stream, subject, seq, count))[0]
     found = []
     for _ in range(count):
         message = await js.following(stream, subject, seq)

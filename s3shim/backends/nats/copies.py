@@ -26,11 +26,11 @@ class Copying(Calls):
                 return store.call(_copy_to_itself(store, copy, conditions))
             except Foreign:
                 pass
-        place, source, written = rewrite(store, copy, None, target.bucket)
-        info = _copied(copy, source, target.key)
-        if not place.entry.record.get("etag"):
+        source, written = rewrite(store, copy, None, target.bucket)
+        info = _copied(copy, source.stream.info, target.key)
+        if not source.place.entry.record.get("etag"):
             info.etag, info.checksums = written.digests.md5, written.sums
-        parts = store.call(parts_at(store, place))
+        parts = store.call(parts_at(store, source.place))
         store.call(finish(written, info, parts, conditions))
         return info
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from s3shim.backends.nats.format import with_tags
-from s3shim.backends.nats.reading import locate
+from s3shim.backends.nats.locating import locate
 from s3shim.backends.nats.store import Calls, Store
 from s3shim.conditions import Conditions
 from s3shim.model import NULL_VERSION, Deleted, ObjectRef

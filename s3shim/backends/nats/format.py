@@ -18,6 +18,8 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from s3shim.model import ObjectInfo, ObjectMeta, ObjectPart
 from s3shim.names import is_bucket_name
 
@@ -182,17 +184,25 @@ class Entry:
 
 def read_entry(data: bytes, seq: int, time: int) -> Entry:
     """Return the entry that a metadata message holds. Raises ValueError where it is not one."""
-    raw = json.loads(data)
+    raw = _parsed(data)
     if not isinstance(raw, dict):
         raise ValueError("the metadata is no JSON object")
     record: Any = {}
     try:
-        record = json.loads((raw.get("metadata") or {}).get(RECORD, "{}"))
+        record = _parsed((raw.get("metadata") or {}).get(RECORD, "{}"))
     except (ValueError, TypeError, AttributeError):
         record = {}
     if not isinstance(record, dict) or record.get("nuid") != raw.get("nuid"):
         record = {}
     return Entry(raw, seq, time, record)
+
+
+def _parsed(text: bytes | str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        # Others may write what is not quite JSON, such as half of a surrogate pair.
+        return json.loads(text)
 
 
 @dataclass(slots=True)

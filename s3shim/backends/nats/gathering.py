@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from s3shim.backends.nats.claim import Claim
 from s3shim.backends.nats.format import Content
-from s3shim.backends.nats.reading import read_content
+from s3shim.backends.nats.pieces import read_content
 from s3shim.backends.nats.stored import StoredBody
 from s3shim.backends.nats.upload_records import PartRecord
 from s3shim.backends.nats.writing import Written, store_rest

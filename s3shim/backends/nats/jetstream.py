@@ -86,29 +86,24 @@ class JetStream:
             if refused.code == MESSAGE_NOT_FOUND:
                 return None
             raise
-        found = answer["message"]
-        return Stored(
-            found["subject"],
-            found["seq"],
-            milliseconds(found["time"]),
-            b64decode(found.get("data", "")),
-            _headers(b64decode(found.get("hdrs", ""))),
-        )
+        return stored_in(answer)
 
     async def batch(
-        self, stream: str, subject: str, seq: int, count: int, size: int = 0
+        self, stream: str, subject: str, seq: int, count: int, size: int = 0, *, once: bool = False
     ) -> tuple[list[Stored], int]:
         """Return up to ``count`` messages, or ``size`` bytes and one message, on ``subject`` from ``seq`` on.
 
         With them how many more there are behind the last one. Any replica may answer, so what the leader has
         may be missing at the end. One round trip, and no base64. Raises NotSent where the stream is missing
-        or allows no direct get.
+        or allows no direct get; asked ``once``, at once.
         """
         query = {"batch": count, "seq": seq, "next_by_subj": subject}
         if size:
             query["max_bytes"] = size
         payload = json.dumps(query).encode()
         subject = f"{self.prefix}.DIRECT.GET.{stream}"
+        if once:
+            return await self._batch(subject, payload, self.timeout)
         found: tuple[list[Stored], int] = await self._again(lambda left: self._batch(subject, payload, left))
         return found
 
@@ -214,6 +209,18 @@ class JetStream:
         return int((await self.do(f"STREAM.PURGE.{stream}", query)).get("purged", 0))
 
 
+def stored_in(answer: dict[str, Any]) -> Stored:
+    """Return the message in an answer of STREAM.MSG.GET."""
+    found = answer["message"]
+    return Stored(
+        found["subject"],
+        found["seq"],
+        milliseconds(found["time"]),
+        b64decode(found.get("data", "")),
+        headers_in(b64decode(found.get("hdrs", ""))),
+    )
+
+
 def checked_sequence(message: Msg) -> int:
     """Return the sequence number that an acknowledgement tells. Raises JetStreamError, NotSent."""
     if status_of(message) == "503":
@@ -235,18 +242,23 @@ def _checked(message: Msg) -> dict[str, Any]:
 
 
 def _stored(message: Msg) -> Stored:
-    headers: Headers = message.headers or {}
+    return direct(message.headers or {}, message.data)
+
+
+def direct(headers: Headers, data: bytes) -> Stored:
+    """Return the message that an answer of DIRECT.GET is."""
     return Stored(
         headers["Nats-Subject"],
         int(headers["Nats-Sequence"]),
         milliseconds(headers["Nats-Time-Stamp"]),
-        message.data,
+        data,
         headers,
         int(headers.get("Nats-Num-Pending", 0)),
     )
 
 
-def _headers(raw: bytes) -> Headers:
+def headers_in(raw: bytes) -> Headers:
+    """Return the headers of a message as they are sent."""
     found = {}
     for line in raw.decode("utf-8", "replace").split("\r\n")[1:]:
         name, colon, value = line.partition(":")

@@ -20,5 +20,5 @@ class PartCopies(Calls):
         """See Backend."""
         store = self.store
         store.call(find_upload(store, upload))
-        written = rewrite(store, copy, byte_range, upload.bucket)[2]
+        _, written = rewrite(store, copy, byte_range, upload.bucket)
         return finish_part(written, upload, part_number, {})

@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 from s3shim.backends.nats.bridge import Bridge
 from s3shim.backends.nats.connection import Connection
-from s3shim.backends.nats.failures import FAILURES, answered
+from s3shim.backends.nats.failures import FAILURES, NotSent, answered
 from s3shim.backends.nats.jetstream import JetStream
 from s3shim.backends.nats.settings import NatsSettings
+from s3shim.backends.nats.wires import Unanswered, Wires
 from s3shim.errors import Code, S3Error
 
 T = TypeVar("T")
@@ -29,6 +30,7 @@ class Remote:
         self.bridge = Bridge()
         self.connection = Connection(settings)
         self.js = JetStream(self.connection.link, api_prefix(settings), settings.timeout)
+        self._wires = Wires(settings)
         self._work: asyncio.Task[None] | None = None
         self._asked = -_REMEMBERED
         self._answers = False
@@ -56,6 +58,7 @@ class Remote:
     def close(self) -> None:
         """End the connection and the loop."""
         self.bridge.stop(self._end())
+        self._wires.close()
 
     async def _end(self) -> None:
         if self._work is not None:
@@ -81,6 +84,14 @@ class Remote:
                 self.connection.warn(f"JetStream does not answer on {self.js.prefix}", str(failure))
             self._asked = time.monotonic()
         return self._answers
+
+    def ask(self, operation: str, query: bytes) -> list[tuple[bytes, bytes]]:
+        """Return an answer of JetStream to this thread itself; see Wire.ask. Raises Unanswered."""
+        try:
+            client = self.connection.link().client
+        except NotSent:
+            raise Unanswered from None
+        return self._wires.ask(client, f"{self.js.prefix}.{operation}", query)
 
     def call(self, work: Coroutine[Any, Any, T], bucket: str = "") -> T:
         """Return what ``work`` returns, done in the loop; its FAILURES are S3Error."""

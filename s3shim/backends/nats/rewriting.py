@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from s3shim.backends.nats.reading import Place, locate, open_object
+from s3shim.backends.nats.reading import Opened, info_at, open_object
 from s3shim.backends.nats.store import Store
 from s3shim.backends.nats.stored import StoredBody
 from s3shim.backends.nats.writing import Written
 from s3shim.conditions import NO_CONDITIONS, check_copy
 from s3shim.copying import Copy
-from s3shim.model import ObjectInfo
 from s3shim.ranges import ByteRange
 
 
-def rewrite(
-    store: Store, copy: Copy, byte_range: ByteRange | None, bucket: str
-) -> tuple[Place, ObjectInfo, Written]:
+def rewrite(store: Store, copy: Copy, byte_range: ByteRange | None, bucket: str) -> tuple[Opened, Written]:
     """Write the source's bytes, or the range of them, to ``bucket``; return the source and what was written.
 
     Raises what ``check_copy``, ``resolve_whole``, reading and writing raise.
     """
     if byte_range is not None:
-        source = store.call(locate(store, copy.source)).entry.info(copy.source.key)
-        check_copy(copy.conditions, source)
-        byte_range.resolve_whole(source.size)
-    place, stream = open_object(store, copy.source, byte_range, NO_CONDITIONS)
+        info = info_at(store, copy.source)
+        check_copy(copy.conditions, info)
+        byte_range.resolve_whole(info.size)
+    source = open_object(store, copy.source, byte_range, NO_CONDITIONS)
+    stream = source.stream
     try:
         check_copy(copy.conditions, stream.info)
         written = Written(store, bucket)
@@ -31,4 +29,4 @@ def rewrite(
         written.take(StoredBody(stream.chunks, stream.length, "md5", algorithm))
     finally:
         stream.chunks.close()
-    return place, stream.info, written
+    return source, written

@@ -1,0 +1,72 @@
+"""The storages that suites run over: this machine's files, or a nats-server that is started beside."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from conformance.cases import program
+from tests.server.process import free_port
+
+_PATIENCE = 20.0
+_NATS = """\
+listen: "127.0.0.1:{port}"
+jetstream {{ store_dir: "{store}", max_file_store: 100GB }}
+"""
+
+
+@contextmanager
+def local(_work: Path) -> Iterator[tuple[str, ...]]:
+    """Give the flags of the local storage: none."""
+    yield ()
+
+
+@contextmanager
+def nats(work: Path) -> Iterator[tuple[str, ...]]:
+    """Start a nats-server with its data in ``work``; give the flags by which s3shim uses it."""
+    with nats_server(work) as url:
+        yield ("--backend", "nats", "--nats-servers", url)
+
+
+@contextmanager
+def nats_server(work: Path) -> Iterator[str]:
+    """Start a nats-server with its data in ``work``; give its URL. Raises Refused, RuntimeError."""
+    port = free_port()
+    settings = work / "nats.conf"
+    settings.write_text(_NATS.format(port=port, store=work / "jetstream"))
+    with open(work / "nats.log", "ab") as log:
+        process = subprocess.Popen([program("nats-server"), "-c", str(settings)], stdout=log, stderr=log)
+    try:
+        _wait(process, port)
+        yield f"nats://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], port: int) -> None:
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            if process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError("nats-server does not listen") from None
+            time.sleep(0.05)
+        else:
+            return
+
+
+STORAGES: dict[str, Callable[[Path], AbstractContextManager[tuple[str, ...]]]] = {
+    "local": local,
+    "nats": nats,
+}

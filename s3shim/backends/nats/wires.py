@@ -1,0 +1,203 @@
+"""Plain connections for small reads, each used by one request's thread at a time, without the loop.
+
+Most of what a small read costs is the way into the loop and back: two changes of threads, a task, its
+futures, a timer. A thread that sends its question itself and waits for the answer pays a third of that. Only
+what may be asked twice goes this way: whatever is not an answer is asked again through the loop, with its
+retries and its deadline. Servers that demand TLS or a signed nonce are asked through the loop alone.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+import time
+from urllib.parse import ParseResult
+
+from nats.aio.client import Client
+
+from s3shim.backends.nats.settings import NatsSettings
+
+_PATIENCE = 1.0
+"""Seconds without an answer after which the loop is asked, which has more of them; at most half of those."""
+
+_PAUSE = 1.0
+_KEPT = 64
+_CHUNK = 1 << 16
+_LONGEST_LINE = 1 << 16
+_STATUS, _END = b"NATS/1.0 ", (b"NATS/1.0 204", b"NATS/1.0 404")
+
+
+class Unanswered(Exception):
+    """No answer came; the question may be asked again."""
+
+
+class Wire:
+    """One connection. Raises OSError and ValueError where the server is not one that can be talked to."""
+
+    def __init__(self, address: tuple[str, int], login: dict[str, str], patience: float) -> None:
+        self.address = address
+        self._buffer = bytearray()
+        self._inbox = b"_INBOX.s3shim"
+        self._number = 0
+        self._socket = socket.create_connection(address, patience)
+        try:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # The kernel's own timeout: Python's costs a poll before each call.
+            self._socket.settimeout(None)
+            limit = struct.pack("ll", *divmod(int(patience * 1_000_000), 1_000_000))
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+            self._greet(login)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def _greet(self, login: dict[str, str]) -> None:
+        info = json.loads(self._line().removeprefix(b"INFO "))
+        if info.get("tls_required"):
+            raise ValueError("the server demands TLS")
+        self._inbox = f"_INBOX.{info['client_id']}{int(time.time() * 1e6):x}".encode()
+        hello = {"verbose": False, "pedantic": False, "lang": "python3", "version": "1", "protocol": 1}
+        hello |= {"headers": True, "no_responders": True, "name": "s3shim reads", **login}
+        greeting = b"CONNECT %b\r\nSUB %b.* 1\r\nPING\r\n" % (json.dumps(hello).encode(), self._inbox)
+        self._socket.sendall(greeting)
+        while (line := self._line()) != b"PONG":
+            if line.startswith(b"-ERR"):
+                raise ValueError(line.decode("utf-8", "replace"))
+
+    def ask(self, subject: str, payload: bytes) -> list[tuple[bytes, bytes]]:
+        """Return the answer, or the messages of a batch: of each its headers as they came, and its data.
+
+        Raises Unanswered; OSError and ValueError where the connection is of no use any more.
+        """
+        self._number += 1
+        reply = b"%b.%x" % (self._inbox, self._number)
+        self._socket.sendall(b"PUB %b %b %d\r\n%b\r\n" % (subject.encode(), reply, len(payload), payload))
+        found: list[tuple[bytes, bytes]] = []
+        while True:
+            words = self._line().split()
+            if words[0] == b"MSG":
+                data = self._take(int(words[-1]))
+                if words[1] == reply:
+                    return [(b"", data)]
+            elif words[0] == b"HMSG":
+                size = int(words[-2])
+                data = self._take(int(words[-1]))
+                if words[1] == reply:
+                    head = data[:size]
+                    if head.startswith(_END):
+                        return found
+                    if head.startswith(_STATUS):
+                        raise Unanswered
+                    found.append((head, data[size:]))
+            elif words[0] == b"PING":
+                self._socket.sendall(b"PONG\r\n")
+            elif words[0] == b"-ERR":
+                raise ValueError(b" ".join(words).decode("utf-8", "replace"))
+
+    def _line(self) -> bytes:
+        start = 0
+        while (end := self._buffer.find(b"\r\n", start)) < 0:
+            start = max(len(self._buffer) - 1, 0)
+            if start > _LONGEST_LINE:
+                raise ValueError("that is not NATS")
+            self._fill()
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 2]
+        return line
+
+    def _take(self, size: int) -> bytes:
+        while len(self._buffer) < size + 2:
+            self._fill()
+        data = bytes(self._buffer[:size])
+        del self._buffer[: size + 2]
+        return data
+
+    def _fill(self) -> None:
+        data = self._socket.recv(_CHUNK)
+        if not data:
+            raise OSError("the server has closed the connection")
+        self._buffer += data
+
+    def close(self) -> None:
+        """Close it."""
+        self._socket.close()
+
+
+class Wires:
+    """The connections of this process that nobody uses just now, all to the server that the loop talks to."""
+
+    def __init__(self, settings: NatsSettings) -> None:
+        self._login = _login(settings)
+        self._patience = min(_PATIENCE, settings.timeout / 2)
+        self._signed = settings.nkey is not None or settings.creds is not None
+        self._free: list[Wire] = []
+        self._not_before = 0.0
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def ask(self, client: Client, subject: str, payload: bytes) -> list[tuple[bytes, bytes]]:
+        """Return what ``Wire.ask`` does. ``client`` is the loop's. Raises Unanswered."""
+        if self._signed or not client.is_connected or time.monotonic() < self._not_before:
+            raise Unanswered
+        wire = None
+        try:
+            wire = self._wire(client.connected_url)
+            answer = wire.ask(subject, payload)
+        except Unanswered:
+            if wire is not None:
+                self._give_back(wire)
+            raise
+        except (OSError, ValueError, KeyError, IndexError):
+            if wire is None:
+                self._not_before = time.monotonic() + _PAUSE
+            else:
+                wire.close()
+            raise Unanswered from None
+        self._give_back(wire)
+        return answer
+
+    def _wire(self, url: ParseResult | None) -> Wire:
+        if url is None or url.hostname is None or url.scheme not in ("nats", "tcp"):
+            raise ValueError("there is no server of plain TCP")
+        address = (url.hostname, url.port or 4222)
+        while self._free:
+            try:
+                wire = self._free.pop()
+            except IndexError:
+                break
+            if wire.address == address:
+                return wire
+            wire.close()
+        return Wire(address, self._login or _login_in(url), self._patience)
+
+    def _give_back(self, wire: Wire) -> None:
+        with self._lock:
+            if not self._closed and len(self._free) < _KEPT:
+                self._free.append(wire)
+                return
+        wire.close()
+
+    def close(self) -> None:
+        """Close all that nobody uses; the rest follows."""
+        with self._lock:
+            self._closed = True
+            free, self._free = self._free, []
+        for wire in free:
+            wire.close()
+
+
+def _login(settings: NatsSettings) -> dict[str, str]:
+    if settings.user is not None:
+        return {"user": settings.user, "pass": settings.password or ""}
+    return {} if settings.token is None else {"auth_token": settings.token}
+
+
+def _login_in(url: ParseResult) -> dict[str, str]:
+    if not url.username:
+        return {}
+    if url.password is None:
+        return {"auth_token": url.username}
+    return {"user": url.username, "pass": url.password}
