@@ -10,10 +10,7 @@ from s3shim.config import Config, load
 from s3shim.config.opening import backend_settings
 from s3shim.gateway import Gateway
 from s3shim.routes import Router
-from s3shim.wire.hosts import Proxies, Trusted
-from s3shim.wire.request import Service
-
-_ANY_REGION = "any"
+from s3shim.service import service_of
 
 
 def create_app(config: Config, backend: Backend | None = None) -> Gateway:
@@ -28,19 +25,7 @@ def create_app(config: Config, backend: Backend | None = None) -> Gateway:
     if backend is None:
         backend = open_backend(config.backend, **backend_settings(config))
     backend.start()
-    service = Service(
-        token_key=known.token_key,
-        max_put_size=config.max_put_size,
-        min_part_size=config.min_part_size,
-        domains=config.domains,
-        titled_metadata=config.meta_header_case == "title",
-    )
-    if config.external_url is not None or config.trusted_proxies != Trusted():
-        service.proxies = Proxies(config.external_url, config.trusted_proxies)
-    if config.region == _ANY_REGION:
-        service.any_region = True
-    else:
-        service.region = config.region
+    service = service_of(config, known.token_key, backend)
     authenticate: Authenticator | OpenAccess = Authenticator(known, config.region)
     if config.open_access:
         far = config.nats or config.upstream

@@ -22,6 +22,7 @@ from typing import ClassVar
 from s3shim.conditions import NO_CONDITIONS, Conditions
 from s3shim.copying import Copy
 from s3shim.errors import Code, S3Error
+from s3shim.measures import Durability, Measure
 from s3shim.model import (
     Body,
     BucketInfo,
@@ -78,6 +79,20 @@ class Backend(ABC):
     @abstractmethod
     def check(self) -> None:
         """Raise ServiceUnavailable where the storage could not serve a request now."""
+
+    # -- what it tells of itself --------------------------------------------------------------
+
+    def measures(self) -> list[Measure]:
+        """Return the numbers of this process, those that others see too among them.
+
+        The same measures each time; one that is not known now has no samples. Asked every second, so it
+        waits for nothing. Never raises, before ``start`` and after ``close`` neither.
+        """
+        return []
+
+    def durability(self) -> Durability:
+        """Return what an acknowledged write has behind it; waits for nothing, never raises."""
+        return Durability.UNKNOWN
 
     # -- buckets ------------------------------------------------------------------------------
 

@@ -9,8 +9,9 @@ from s3shim import __version__
 from s3shim.cli.doctor import doctor
 from s3shim.cli.fsck import fsck
 from s3shim.cli.hiding import hide
+from s3shim.cli.hooks import fail
 from s3shim.cli.migrate import migrate
-from s3shim.cli.serve import Server, fail
+from s3shim.cli.serve import Server
 from s3shim.cli.start import REFUSED
 from s3shim.config import ConfigError, load
 

@@ -4,32 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-import ssl
-import sys
-from typing import Any, NoReturn
+from typing import Any
 
 from gunicorn.app.base import BaseApplication
-from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger as BaseLogger
-from gunicorn.sock import create_sockets
 
 from s3shim import logs
-from s3shim.cli.banner import banner
-from s3shim.cli.memory import return_memory, share_heap
-from s3shim.cli.start import (
-    FAILED,
-    REFUSED,
-    UMASK,
-    Started,
-    StartFailed,
-    certificate_of,
-    start,
-    stop_storage,
-    watch_storage,
-)
-from s3shim.config import Address, Config, ConfigError, load
+from s3shim.cli.hooks import Hooks, fail
+from s3shim.cli.memory import return_memory
+from s3shim.cli.start import UMASK
+from s3shim.config import Config, ConfigError, load
 from s3shim.server.connection import Limits
-from s3shim.server.worker import hold_signals_over_forks, worker_class
+from s3shim.server.worker import worker_class
 from s3shim.wsgi import create_app
 
 _SHARED_MEMORY = "/dev/shm"
@@ -52,72 +38,6 @@ class Logger(BaseLogger):
 
     def close_on_exec(self) -> None:
         """Standard error stays open."""
-
-
-class Hooks:
-    """What gunicorn calls in the master."""
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self.started: Started | None = None
-        self.certificate = certificate_of(config)
-
-    def on_starting(self, arbiter: Any) -> None:
-        """Get ready, and hand the listening socket over."""
-        if arbiter.cfg.bind != [str(self.config.listen)]:
-            fail(StartFailed("gunicorn's bind is set by S3SHIM_LISTEN, not by its own option", REFUSED))
-        own = self.certificate
-        if (arbiter.cfg.certfile, arbiter.cfg.keyfile) != (own and str(own.chain), own and str(own.key)):
-            fail(
-                StartFailed(
-                    "gunicorn's certfile and keyfile are set by S3SHIM_TLS_CERT and S3SHIM_TLS_KEY", REFUSED
-                )
-            )
-        try:
-            self.started = start(self.config)
-        except StartFailed as failed:
-            fail(failed)
-        hold_signals_over_forks()
-        share_heap()
-        arbiter.LISTENERS = create_sockets(arbiter.cfg, arbiter.log, [self.started.listener.detach()])
-
-    def when_ready(self, arbiter: Any) -> None:
-        """Show what to do with the server; standard output only, it holds the secret."""
-        watch_storage(self.config)
-        started = self.started
-        assert started is not None
-        bound = Address(*arbiter.LISTENERS[0].getsockname()[:2])
-        text = banner(
-            bound,
-            self.config.region,
-            started.access_key,
-            started.secret_key,
-            secure=self.certificate is not None,
-            outside=self.config.external_url,
-        )
-        print(text, flush=True)
-
-    def on_reload(self, arbiter: Any) -> None:
-        """Read the certificate again, before the new workers begin."""
-        if self.certificate is not None:
-            self.certificate.renew()
-
-    def ssl_context(self, cfg: Any, _default: Any) -> ssl.SSLContext | None:
-        """Return what the master has read; called in a worker."""
-        return self.certificate.context if self.certificate is not None else None
-
-    def on_exit(self, arbiter: Any) -> None:
-        """Stop what runs beside the workers; let the code be ours where gunicorn ends as none can start."""
-        stop_storage(self.config)
-        if isinstance(sys.exception(), HaltServer):
-            raise SystemExit(FAILED)
-        logging.getLogger(logs.LOGGER).info("stopped")
-
-
-def fail(failed: StartFailed | ConfigError) -> NoReturn:
-    """Print the one line and end the process."""
-    print(f"s3shim: {failed}", file=sys.stderr, flush=True)
-    raise SystemExit(failed.code if isinstance(failed, StartFailed) else REFUSED)
 
 
 def settings(config: Config) -> dict[str, Any]:
@@ -172,6 +92,9 @@ def settings(config: Config) -> dict[str, Any]:
         "logger_class": Logger,
         "on_starting": hooks.on_starting,
         "when_ready": hooks.when_ready,
+        "pre_fork": hooks.pre_fork,
+        "worker_exit": hooks.worker_exit,
+        "child_exit": hooks.child_exit,
         "on_reload": hooks.on_reload,
         "on_exit": hooks.on_exit,
     }

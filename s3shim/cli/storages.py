@@ -15,8 +15,10 @@ from s3shim.backends.local.isolation import Killed, in_child
 from s3shim.backends.local.layout import StoreRefused
 from s3shim.backends.local.mounts import file_system, is_unsafe, mounts_of_now, warning
 from s3shim.backends.local.sweep import sweep
+from s3shim.backends.nats.durability import announce
 from s3shim.cli.embedded import EmbeddedNats, embedded_nats
 from s3shim.config import Config
+from s3shim.config.embedded import nats_settings
 
 T = TypeVar("T")
 
@@ -142,6 +144,24 @@ class FarStorage(Storage):
         return {}
 
 
+class NatsStorage(FarStorage):
+    """NATS: our own server, or that of others."""
+
+    def __init__(self, config: Config) -> None:
+        assert config.nats is not None
+        files = {f"--nats-{name}": getattr(config.nats, name) for name in _NATS_FILES}
+        own = None if config.embedded_nats is None else embedded_nats(config.embedded_nats)
+        super().__init__(config.data, {flag.replace("_", "-"): path for flag, path in files.items()}, own)
+        self._config = config
+
+    def start(self) -> None:
+        """See Storage. Says what an acknowledged write has behind it."""
+        super().start()
+        settings = nats_settings(self._config)
+        assert settings is not None
+        announce(settings)
+
+
 def _check_readable(flag: str, path: Path) -> None:
     try:
         with open(path, "rb") as file:
@@ -152,13 +172,9 @@ def _check_readable(flag: str, path: Path) -> None:
 
 def storage_of(config: Config) -> Storage:
     """Return the storage that the settings name; what runs beside it is one object in this process."""
-    beside = None
     if config.nats is not None:
-        files = {f"--nats-{name}": getattr(config.nats, name) for name in _NATS_FILES}
-        if config.embedded_nats is not None:
-            beside = embedded_nats(config.embedded_nats)
-    elif config.upstream is not None:
-        files = {f"--upstream-{name}": getattr(config.upstream, name) for name in _UPSTREAM_FILES}
-    else:
+        return NatsStorage(config)
+    if config.upstream is None:
         return LocalStorage(config)
-    return FarStorage(config.data, {flag.replace("_", "-"): path for flag, path in files.items()}, beside)
+    files = {f"--upstream-{name}": getattr(config.upstream, name) for name in _UPSTREAM_FILES}
+    return FarStorage(config.data, {flag.replace("_", "-"): path for flag, path in files.items()})

@@ -99,6 +99,14 @@ def switch(text: str) -> bool:
     raise ValueError("one of true, false")
 
 
+def either(text: str) -> bool:
+    """Return whether it is on, where the flag takes a value because it is on by default."""
+    try:
+        return switch(text)
+    except ValueError:
+        raise ValueError("one of on, off") from None
+
+
 def listen(text: str) -> Address:
     """Return where to listen; without a host, at every IPv4 address of this machine."""
     match = _LISTEN.fullmatch(text)

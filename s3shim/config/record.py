@@ -46,6 +46,8 @@ class Config:
     meta_header_case: str
     log_format: str
     log_level: str
+    metrics_endpoint: bool
+    stats_endpoint: bool
     header_timeout: float
     idle_timeout: float
     body_timeout: float

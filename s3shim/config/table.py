@@ -115,6 +115,18 @@ _COMMON = (
         "info",
         "debug, info, warning or error",
     ),
+    Setting(
+        "metrics_endpoint",
+        parsers.either,
+        "on",
+        "whether GET /metrics without credentials is answered with metrics: on or off",
+    ),
+    Setting(
+        "stats_endpoint",
+        parsers.switch,
+        "false",
+        "answer GET /stats without credentials with the state of the service in JSON",
+    ),
     Setting("header_timeout", parsers.seconds(0.1), "10", "seconds for a request head, from its first byte"),
     Setting(
         "idle_timeout", parsers.seconds(0.1), "60", "seconds without a byte moving in a body or an answer"

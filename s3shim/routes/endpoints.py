@@ -5,7 +5,7 @@ No bucket name is reserved: only an unsigned GET or HEAD of the exact path is th
 
 from __future__ import annotations
 
-from s3shim.operations import cors, health
+from s3shim.operations import cors, health, metrics
 from s3shim.routes.operation import Handler, Operation
 from s3shim.wire.request import S3Request
 
@@ -22,6 +22,8 @@ ENDPOINTS = {
     "/readyz": _public("Readyz", "service", "GET", health.readyz),
     "/livez": _public("Livez", "service", "GET", health.livez),
     "/minio/health/live": _public("Livez", "service", "GET", health.livez),
+    "/metrics": _public("Metrics", "service", "GET", metrics.metrics),
+    "/stats": _public("Stats", "service", "GET", metrics.stats),
 }
 
 PREFLIGHT = _public("Preflight", "service", "OPTIONS", cors.preflight)
@@ -32,6 +34,7 @@ def service_endpoint(request: S3Request) -> Operation | None:
     endpoint = ENDPOINTS.get(request.path)
     if (
         endpoint is None
+        or request.path in request.service.closed
         or request.host_bucket
         or request.method not in ("GET", "HEAD")
         or "authorization" in request.headers

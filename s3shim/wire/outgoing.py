@@ -95,6 +95,7 @@ class Answer:
 
     def _finish(self, status: int) -> None:
         failure = self._failure or self._response.failure
+        self._request.service.numbers.count(self._operation, status)
         write_line(self._request, self._operation, status, failure, self.backend_seconds, self._sent)
 
     def _common(self) -> _Headers:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import getrandbits
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 from s3shim.errors import Code, S3Error
+from s3shim.metrics import Numbers
 from s3shim.model import ANONYMOUS, Identity, ObjectRef, UploadRef
 from s3shim.multipart import MAX_PARTS
 from s3shim.wire.body import MAX_PUT_SIZE, RequestBody
@@ -149,6 +150,7 @@ class Service:
     in lower case, below which a host name is that of a bucket. ``proxies``: what is known of those in front.
     ``titled_metadata``: x-amz-meta-* are answered as X-Amz-Meta-*.
     After ``patience`` seconds an answer to lengthy work begins, with a blank every ``blank_every`` seconds.
+    ``numbers`` are counted for those who watch the service. ``closed`` are end points that it does not have.
     """
 
     region: str = "us-east-1"
@@ -161,6 +163,8 @@ class Service:
     titled_metadata: bool = False
     patience: float = 5.0
     blank_every: float = 5.0
+    numbers: Numbers = field(default_factory=Numbers)
+    closed: frozenset[str] = frozenset()
 
 
 def _nothing_else(action: str, bucket: str) -> None:

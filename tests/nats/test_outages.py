@@ -131,7 +131,7 @@ def test_the_server_is_killed_and_started_under_load(run_server, tmp_path):
                 done = load.done
                 until(5, lambda done=done: load.done > done + 3)
         load.check()
-        assert backend.store.remote.connection.reconnects == 4
+        assert backend.store.remote.connection.connections == 4
 
 
 def test_a_request_waits_for_a_short_restart(run_server, tmp_path):

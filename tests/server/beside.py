@@ -12,7 +12,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from s3shim.cli.serve import Server, fail
+from s3shim.cli.hooks import fail
+from s3shim.cli.serve import Server
 from s3shim.config import ConfigError, load
 from s3shim.config.embedded import nats_settings
 

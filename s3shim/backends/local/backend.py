@@ -12,6 +12,7 @@ from s3shim.backends.local.multipart import Multipart
 from s3shim.backends.local.objects import Objects
 from s3shim.backends.local.settings import Settings
 from s3shim.backends.local.store import Store
+from s3shim.measures import Durability
 
 
 class LocalBackend(Buckets, Objects, Derived, Multipart, Backend):
@@ -42,3 +43,7 @@ class LocalBackend(Buckets, Objects, Derived, Multipart, Backend):
     def check(self) -> None:
         """See Backend."""
         self.store.check()
+
+    def durability(self) -> Durability:
+        """See Backend."""
+        return Durability.FULL

@@ -16,11 +16,15 @@ from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
 from s3shim.errors import Code, S3Error
+from s3shim.measures import Histogram
 
 T = TypeVar("T")
 
 DIED = 70
 """EX_SOFTWARE of sysexits.h: the exit code of a process whose loop has ended."""
+
+LAGS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""The bounds of ``Bridge.lag``, in seconds."""
 
 _LAG_INTERVAL = 0.5
 _LOOK = 1.0
@@ -35,12 +39,16 @@ def leave() -> None:
 
 
 class Bridge:
-    """The loop and its thread. ``died`` is called in the thread where the loop ends unasked."""
+    """The loop and its thread. ``died`` is called in the thread where the loop ends unasked.
+
+    ``calls`` are those that wait now, ``lag`` is how much later than it wanted the loop woke up.
+    """
 
     def __init__(self, died: Callable[[], None] = leave) -> None:
         self.loop = asyncio.new_event_loop()
-        self.lag = 0.0
+        self.lag = Histogram(LAGS)
         self.calls = 0
+        self._counting = threading.Lock()
         self._died = died
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="s3shim-nats", daemon=True)
@@ -64,11 +72,11 @@ class Bridge:
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Return what ``work`` returns. Raises what it raises, and ServiceUnavailable."""
         future = self.submit(work)
-        self.calls += 1
+        self._count(1)
         try:
             return self.wait(future)
         finally:
-            self.calls -= 1
+            self._count(-1)
             if not future.done():
                 future.cancel()
 
@@ -85,6 +93,10 @@ class Bridge:
                 # What came too late for the loop's end would be waited for without end.
                 if not self._thread.is_alive():
                     raise S3Error(Code.ServiceUnavailable) from None
+
+    def _count(self, more: int) -> None:
+        with self._counting:
+            self.calls += more
 
     def stop(self, work: Coroutine[Any, Any, None]) -> None:
         """Let ``work`` be the last, cancel the rest, and end the thread."""
@@ -123,4 +135,4 @@ class Bridge:
         while True:
             before = time.perf_counter()
             await asyncio.sleep(_LAG_INTERVAL)
-            self.lag = max(time.perf_counter() - before - _LAG_INTERVAL, 0.0)
+            self.lag.observe(max(time.perf_counter() - before - _LAG_INTERVAL, 0.0))

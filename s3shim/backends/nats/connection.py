@@ -41,11 +41,14 @@ class NoConnection(Exception):
 
 
 class Connection:
-    """All methods but ``connected`` belong to the loop. ``failures`` counts the attempts that failed."""
+    """All methods but ``connected`` and ``waiting`` belong to the loop.
+
+    ``connections`` were made so far, ``failures`` are attempts to.
+    """
 
     def __init__(self, settings: NatsSettings) -> None:
         self.settings = settings
-        self.reconnects = 0
+        self.connections = 0
         self.failures = 0
         self.server: dict[str, Any] = {}
         self._link: Link | None = None
@@ -68,6 +71,12 @@ class Connection:
         """Whether requests can be sent now."""
         link = self._link
         return link is not None and link.connected
+
+    @property
+    def waiting(self) -> int:
+        """How many answers are waited for."""
+        link = self._link
+        return 0 if link is None else link.waiting
 
     def link(self) -> Link:
         """Return the connection to use. Raises NotSent where there is none."""
@@ -193,7 +202,7 @@ class Connection:
         if client.max_payload < CHUNK_SIZE + _HEADERS:
             self.warn(f"{address.place} takes only small messages", f"max_payload is {client.max_payload}")
         self.server = dict(client._server_info) | {"place": address.place}
-        self.reconnects += 1
+        self.connections += 1
         log.info("connected to NATS at %s", address.place)
         return link
 

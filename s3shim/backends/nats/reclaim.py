@@ -52,14 +52,14 @@ class Replaced:
 
 
 class Reclaim:
-    """The queue of what is to be removed, and the readers of this process."""
+    """The queue of what is to be removed, and the readers of this process. ``chunks`` were removed so far."""
 
     def __init__(self, js: JetStream, catalog: Catalog, kv: KeyValue, grace: float) -> None:
         self.js = js
         self.catalog = catalog
         self.kv = kv
         self.grace = grace
-        self.removed = 0
+        self.chunks = 0
         self._queue: deque[Replaced] = deque()
         self._pressed = 0.0
         self._lock = threading.Lock()
@@ -156,9 +156,8 @@ class Reclaim:
     async def remove(self, bucket: str, nuid: str) -> None:
         """Remove the chunks, and the table of parts where there is one."""
         subject = chunk_subject(bucket, nuid)
-        await self.js.purge(stream_of(bucket), subject)
+        self.chunks += await self.js.purge(stream_of(bucket), subject)
         await self.js.purge(stream_of(bucket), f"{subject}.>")
-        self.removed += 1
 
     async def _is_current(self, bucket: str, key: str, nuid: str) -> bool:
         """Whether the object is there again: a client that knows nothing of us may have brought it back."""

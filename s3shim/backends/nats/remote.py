@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from s3shim.backends.nats.bridge import Bridge
+from s3shim.backends.nats.census import Census
 from s3shim.backends.nats.connection import Connection
 from s3shim.backends.nats.failures import FAILURES, NotSent, answered
 from s3shim.backends.nats.jetstream import JetStream
@@ -31,6 +32,7 @@ class Remote:
         self.connection = Connection(settings)
         self.js = JetStream(self.connection.link, api_prefix(settings), settings.timeout)
         self._wires = Wires(settings)
+        self.census = Census(self.js, lambda: self.connection.connected, settings.monitor)
         self._work: asyncio.Task[None] | None = None
         self._asked = -_REMEMBERED
         self._answers = False
@@ -52,6 +54,7 @@ class Remote:
     async def _serve(self, beside: tuple[Callable[[], Coroutine[Any, Any, None]], ...]) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.connection.run())
+            group.create_task(self.census.run())
             for work in beside:
                 group.create_task(work())
 

@@ -33,6 +33,8 @@ class Store:
         self.catalog = Catalog(self.js, self.buckets)
         self.reclaim = Reclaim(self.js, self.catalog, self.kv, settings.grace)
         self.cached = Cached(self.remote)
+        self.windows_taken = 0
+        self._counting = threading.Lock()
         self._windows = threading.BoundedSemaphore(_WINDOWS)
 
     def start(self) -> None:
@@ -52,10 +54,16 @@ class Store:
         """Wait for room for one more window of bytes under way. Raises SlowDown."""
         if not self._windows.acquire(timeout=_WINDOW_WAIT):
             raise S3Error(Code.SlowDown)
+        self._count_windows(1)
 
     def give_window(self) -> None:
         """Give the room back."""
+        self._count_windows(-1)
         self._windows.release()
+
+    def _count_windows(self, more: int) -> None:
+        with self._counting:
+            self.windows_taken += more
 
 
 class Calls:
