@@ -177,7 +177,8 @@ class NatsCluster:
                 name=name,
                 sync=sync,
                 limits=limits,
-                more=f'cluster {{ name: "three", listen: "127.0.0.1:{self._routes[name]}", routes: [{known}] }}',
+                more=f'cluster {{ name: "three", listen: "127.0.0.1:{self._routes[name]}", '
+                f"routes: [{known}] }}",
             )
             for name in names
         }
