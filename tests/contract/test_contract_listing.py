@@ -5,6 +5,7 @@ import string
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from s3shim.backends.upstream.backend import UpstreamBackend
 from s3shim.model import BucketInfo, ListQuery
 from tests.contract.bodies import get, put
 from tests.contract.conftest import keeps
@@ -93,8 +94,10 @@ def test_1000_keys_in_byte_order(backend):
     keys = {key for key in keys if keeps(backend, key)}
     for key in keys:
         put(backend, key)
+    # Over another S3 each page is a request, and moto looks at all keys for each.
+    size = 211 if isinstance(backend, UpstreamBackend) else 7
     for delimiter in DELIMITERS:
-        assert walk(backend, "bucket", "", delimiter) == expected_listing(keys, "", delimiter)
+        assert walk(backend, "bucket", "", delimiter, size) == expected_listing(keys, "", delimiter)
     assert [info.key for info in backend.list_objects("bucket", ListQuery(max_keys=10_000)).items] == (
         sorted(keys, key=str.encode)
     )

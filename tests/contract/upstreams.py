@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -44,6 +45,8 @@ def _start(arguments: list[str], port: int, settings: dict[str, str]) -> str:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    if not _RUNNING:
+        atexit.register(stop_all)
     _RUNNING.append(process)
     endpoint = f"http://127.0.0.1:{port}"
     for _ in range(600):

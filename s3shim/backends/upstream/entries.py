@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import msgspec
+
 from s3shim.checksums import SIZES
 from s3shim.model import ObjectInfo, ObjectMeta, ObjectPart
 from s3shim.multipart import COMPOSITE, FULL_OBJECT
@@ -99,14 +101,14 @@ def read_object(key: str, headers: Mapping[str, str], size: int) -> Found:
     """Return what the headers of an upstream's answer say of an object of ``size`` bytes."""
     names = {name.lower(): value for name, value in headers.items()}
     etag = names.get("etag", "").removeprefix("W/").strip('"')
-    odd = _read_entry(names.pop(_ENTRY, None))
-    entry = _entry(odd) if odd else _foreign(names, etag)
+    kept = _read_entry(names.pop(_ENTRY, None))
+    entry = _entry(kept) if kept else _foreign(names, etag)
+    kept = kept or _Kept(0)
     meta = ObjectMeta(
-        odd["y"] if "y" in odd else names.get("content-type"),
-        {name: names[name] for name in _SYSTEM if name in names} | odd.get("s", {}),
-        {name[len(_PREFIX) :]: value for name, value in names.items() if name.startswith(_PREFIX)}
-        | odd.get("u", {}),
-        odd.get("g", {}),
+        names.get("content-type") if kept.y is msgspec.UNSET else kept.y,
+        {name: names[name] for name in _SYSTEM if name in names} | kept.s,
+        {name[len(_PREFIX) :]: value for name, value in names.items() if name.startswith(_PREFIX)} | kept.u,
+        kept.g,
     )
     info = ObjectInfo(
         key,
@@ -119,31 +121,42 @@ def read_object(key: str, headers: Mapping[str, str], size: int) -> Found:
         parts_count=entry.parts_count,
     )
     count = names.get("x-amz-tagging-count", "0")
-    return Found(info, entry, etag, int(count) if count.isdigit() else 0, "g" in odd)
+    return Found(info, entry, etag, int(count) if count.isdigit() else 0, bool(kept.g))
 
 
-def _read_entry(text: str | None) -> dict[str, Any]:
-    """Return the fields of an entry; none where there is none, or where somebody else wrote it."""
+class _Kept(msgspec.Struct):
+    """The JSON in the entry; ``y`` is a Content-Type that no header carries, null for none."""
+
+    t: int
+    y: str | msgspec.UnsetType | None = msgspec.UNSET
+    s: dict[str, str] = {}
+    u: dict[str, str] = {}
+    g: dict[str, str] = {}
+    c: dict[str, str] = {}
+    k: str = FULL_OBJECT
+    n: int = 0
+    e: str = ""
+    p: list[tuple[int, int, dict[str, str]]] = []
+    m: str = ""
+    i: str = ""
+
+
+_DECODER = msgspec.json.Decoder(_Kept)
+
+
+def _read_entry(text: str | None) -> _Kept | None:
+    """Return what an entry says; None where there is none, or where somebody else wrote it."""
     if text is None:
-        return {}
+        return None
     try:
-        odd = json.loads(text)
-        return odd if isinstance(odd, dict) and isinstance(odd["t"], int) else {}
-    except (ValueError, KeyError):
-        return {}
+        return _DECODER.decode(text)
+    except msgspec.MsgspecError:
+        return None
 
 
-def _entry(odd: dict[str, Any]) -> Entry:
-    return Entry(
-        odd["t"],
-        odd.get("c", {}),
-        odd.get("k", FULL_OBJECT),
-        odd.get("n", 0),
-        odd.get("e", ""),
-        [ObjectPart(*row) for row in odd.get("p", [])],
-        odd.get("m", ""),
-        odd.get("i", ""),
-    )
+def _entry(kept: _Kept) -> Entry:
+    parts = [ObjectPart(*row) for row in kept.p]
+    return Entry(kept.t, kept.c, kept.k, kept.n, kept.e, parts, kept.m, kept.i)
 
 
 def _foreign(names: Mapping[str, str], etag: str) -> Entry:
