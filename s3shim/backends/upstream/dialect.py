@@ -68,7 +68,7 @@ PROFILES = {
         Dialect("minio", tagging=True, checksums=True, conditions=True),
         Dialect("aws", tagging=True, checksums=True, conditions=True),
         Dialect("ceph", tagging=True, copy_keeps_etag=True),
-        Dialect("moto", tagging=True, chunked=True, empty_parts=True, unfit=r"\n"),
+        Dialect("moto", tagging=True, chunked=True, conditions=True, empty_parts=True, unfit=r"\n"),
         Dialect(
             "s3shim",
             tagging=True,

@@ -59,7 +59,9 @@ class Reading(Listings):
         """Return the error of a read; NoSuchKey only where the upstream's bucket is surely there."""
         if error.code is Code.NoSuchBucket:
             if self.places.single:
-                return S3Error(Code.ServiceUnavailable, "The bucket of the storage is missing.")
+                return S3Error(
+                    Code.ServiceUnavailable, f"The storage has no bucket {self.places.own_bucket!r}."
+                )
             return S3Error(Code.NoSuchBucket, BucketName=ref.bucket)
         if error.code is Code.NoSuchKey:
             return S3Error(Code.NoSuchKey, Key=ref.key)

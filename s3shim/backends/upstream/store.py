@@ -181,7 +181,7 @@ class Store:
     def _in_doubt(self, error: S3Error) -> S3Error:
         """Return the error; that our own bucket is missing says nothing of the client's."""
         if error.code is Code.NoSuchBucket:
-            return S3Error(Code.ServiceUnavailable, "The bucket of the storage is missing.")
+            return S3Error(Code.ServiceUnavailable, f"The storage has no bucket {self.places.own_bucket!r}.")
         return error
 
     def forget(self, kind: str, bucket: str, name: str) -> None:

@@ -39,9 +39,14 @@ class Writing(Reading):
         if isinstance(data, bytes):
             entry, md5 = Entry(0, body.digests.checksums), body.digests.md5
             with self.committing(seen, ref.key):
-                self.check_conditions(ref, conditions)
-                entry.modified = self.now()
-                self.put_upstream(place, self.headers(meta, entry), data, md5)
+                native = self.check_conditions(ref, conditions)
+                entry.modified, entry.mark = self.now(), os.urandom(6).hex() if native else ""
+                try:
+                    self.put_upstream(place, {**self.headers(meta, entry), **native}, data, md5)
+                except S3Error as error:
+                    # What a repeated request finds there may be what the first try of it made.
+                    if error.code is not Code.PreconditionFailed or not self._is_there(ref, entry.mark):
+                        raise
             return _info(ref.key, len(data), md5, meta, entry)
         staged = self.places.own(f"staged/{new_name()}")
         try:
@@ -79,11 +84,23 @@ class Writing(Reading):
             self.abort_upstream(staged, upstream_id)
             raise
 
-    def check_conditions(self, ref: ObjectRef, conditions: Conditions) -> None:
-        """Raise what check_write raises for the object as it is; its lock is held."""
-        if conditions is not NO_CONDITIONS:
-            found = self.current(ref)
-            check_write(conditions, found.info if found else None)
+    def check_conditions(self, ref: ObjectRef, conditions: Conditions) -> dict[str, str]:
+        """Raise what check_write raises for the object as it is; its lock is held.
+
+        Returns the headers by which an upstream that honours conditions refuses a PUT once the object is
+        another one: writers on other hosts are not kept out by our locks.
+        """
+        if conditions is NO_CONDITIONS:
+            return {}
+        found = self.current(ref)
+        check_write(conditions, found.info if found else None)
+        if not self.dialect.conditions:
+            return {}
+        return {"If-Match": f'"{found.upstream_etag}"'} if found else {"If-None-Match": "*"}
+
+    def _is_there(self, ref: ObjectRef, mark: str) -> bool:
+        found = self.current(ref)
+        return found is not None and found.entry.mark == mark
 
     def headers(self, meta: ObjectMeta, entry: Entry) -> dict[str, str]:
         """Return the headers that store an object's record in this upstream."""
@@ -112,7 +129,7 @@ class Writing(Reading):
             found = self.copy_upstream(source, etag, size, place, self.headers(meta, entry))
             if self.is_md5(etag) and self.is_md5(found) and found != etag:
                 raise S3Error(Code.InternalError)
-            if not self.dialect.copy_may_lose or self.find(target).entry.mark == entry.mark:
+            if not self.dialect.copy_may_lose or self._is_there(target, entry.mark):
                 return
         raise S3Error(Code.ServiceUnavailable)
 
