@@ -84,7 +84,9 @@ class _Once:
 
 
 class Client:
-    """Sends requests to the upstream. Threads share it."""
+    """Sends requests to the upstream. Threads share it. ``logs``: whether refusals are logged as errors."""
+
+    logs = True
 
     def __init__(self, settings: UpstreamSettings) -> None:
         parts = urlsplit(settings.endpoint)
@@ -177,7 +179,9 @@ class Client:
             response.close()
         else:
             response.release_conn()
-        return error_of_reply(response.status, body, method=request.method, has_key=bool(request.key))
+        return error_of_reply(
+            response.status, body, method=request.method, has_key=bool(request.key), logged=self.logs
+        )
 
     def _once(self, request: Request, once: _Once | None) -> BaseHTTPResponse:
         pools = self._pools

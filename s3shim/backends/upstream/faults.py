@@ -66,7 +66,7 @@ _KEYS_REFUSED = frozenset(
 RETRIED = frozenset({429, 500, 502, 503, 504})
 
 
-def error_of_reply(status: int, body: bytes, *, method: str, has_key: bool) -> S3Error:
+def error_of_reply(status: int, body: bytes, *, method: str, has_key: bool, logged: bool = True) -> S3Error:
     """Return what an answer beyond 2xx means. ``body`` is its beginning; that of a HEAD is empty."""
     found = {name: value.decode("utf-8", "replace") for name, value in reversed(_ELEMENT.findall(body))}
     name, message = found.get(b"Code", ""), found.get(b"Message", "")
@@ -76,7 +76,7 @@ def error_of_reply(status: int, body: bytes, *, method: str, has_key: bool) -> S
         if method == "HEAD":
             return S3Error(Code.NoSuchKey if has_key else Code.NoSuchBucket)
         # Something else than an S3 may have answered, a proxy for one: nothing is known then.
-        return _ours(Code.ServiceUnavailable, status, name, message)
+        return _ours(Code.ServiceUnavailable, status, name, message, logged)
     if name in _KEYS_REFUSED:
         return S3Error(Code.InvalidArgument, "The storage cannot keep an object by this key.")
     if status == 400 and name == "InvalidArgument":
@@ -85,11 +85,13 @@ def error_of_reply(status: int, body: bytes, *, method: str, has_key: bool) -> S
         return S3Error(Code.SlowDown)
     if status in _BY_STATUS:
         return S3Error(_BY_STATUS[status])
-    return _ours(Code.InternalError, status, name, message)
+    return _ours(Code.InternalError, status, name, message, logged)
 
 
-def _ours(code: Code, status: int, name: str, message: str) -> S3Error:
-    _log.error(
+def _ours(code: Code, status: int, name: str, message: str, logged: bool) -> S3Error:
+    level = logging.ERROR if logged else logging.DEBUG
+    _log.log(
+        level,
         "the upstream's answer cannot be passed on: %s",
         _OURS.get(status, "it is not expected"),
         extra={"fields": {"status": status, "upstream_code": name[:100], "upstream_message": message[:200]}},

@@ -38,6 +38,7 @@ class Probe:
 
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
+        remote.client.logs = False
         self._send = remote.client.send
         self._stem = f"probe/{os.urandom(8).hex()}/"
 
