@@ -13,6 +13,7 @@ from s3shim.cli.hooks import fail
 from s3shim.cli.migrate import migrate
 from s3shim.cli.serve import Server
 from s3shim.cli.start import REFUSED
+from s3shim.cli.upstream import report
 from s3shim.config import ConfigError, load
 
 USAGE = """\
@@ -20,6 +21,7 @@ usage: s3shim serve [flags]    serve S3; s3shim serve --help lists the flags
        s3shim fsck DIR         check a store; s3shim fsck --help says more
        s3shim migrate SRC DST  copy everything into another storage; s3shim migrate --help says more
        s3shim doctor [FILE]    say why a signature does not match; s3shim doctor --help says more
+       s3shim doctor --upstream [flags]    say what the S3 behind --backend s3 can do
        s3shim --version
 """
 
@@ -33,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return fsck(arguments[1:])
     if arguments[:1] == ["migrate"]:
         return migrate(arguments[1:])
+    if arguments[:2] == ["doctor", "--upstream"]:
+        return report(arguments[2:])
     if arguments[:1] == ["doctor"]:
         return doctor(arguments[1:])
     if arguments == ["--version"]:

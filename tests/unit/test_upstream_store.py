@@ -12,6 +12,7 @@ from s3shim.backends.upstream.client import Request
 from s3shim.backends.upstream.dialect import PROFILES
 from s3shim.backends.upstream.markup import read_buckets
 from s3shim.backends.upstream.places import Place
+from s3shim.cli.main import main
 from s3shim.conditions import NO_CONDITIONS, Conditions, ETagList
 from s3shim.copying import Copy
 from s3shim.errors import Code
@@ -19,6 +20,7 @@ from s3shim.model import BucketInfo, ListQuery, ObjectMeta, ObjectRef
 from tests.contract import upstreams
 from tests.contract.bodies import BytesBody, code_of, digests_of, get, pattern, put
 from tests.contract.uploads import begin, complete, put_parts, upload
+from tests.server.process import free_port
 
 KEY = ObjectRef("bucket", "key")
 META = ObjectMeta("text/x", {"cache-control": "no-store"}, {"plain": "1", "a_b": "v\xe4lue"}, {"t": "1"})
@@ -320,3 +322,25 @@ def test_the_probe_finds_out_how_moto_behaves_and_remembers_it(moto, tmp_path):
         "s3shim-records",
     ]
     backend.close()
+
+
+def test_the_doctor_says_what_moto_can_do(moto, tmp_path, capsys):
+    keys = ["--upstream-access-key", upstreams.ACCESS, "--upstream-secret-key", upstreams.SECRET]
+    flags = ["--data", str(tmp_path), "--upstream-endpoint", moto.settings.endpoint, *keys]
+    assert main(["doctor", "--upstream", *flags]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{moto.settings.endpoint} (like moto)"
+    assert "yes  If-None-Match on PUT" in lines
+    assert "no   a wrong checksum is refused: s3shim verifies bodies itself" in lines
+    assert lines[-1] == "     keys end at 1024 bytes"
+    assert (tmp_path / "upstream" / "dialect.json").exists()
+
+
+def test_the_doctor_says_why_it_cannot_ask(tmp_path, capsys):
+    keys = ["--upstream-access-key", "a" * 16, "--upstream-secret-key", "s" * 16]
+    data = ["--data", str(tmp_path)]
+    away = ["--upstream-endpoint", f"http://127.0.0.1:{free_port()}", "--upstream-attempts", "1"]
+    assert main(["doctor", "--upstream", *data, *keys, *away]) == 1
+    assert "The storage cannot be reached." in capsys.readouterr().err
+    assert main(["doctor", "--upstream", *data, *keys]) == 2
+    assert "--upstream-endpoint is needed" in capsys.readouterr().err

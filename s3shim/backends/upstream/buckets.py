@@ -6,6 +6,7 @@ import json
 import os
 
 from s3shim.backends.upstream.client import Request
+from s3shim.backends.upstream.faults import meaning_of
 from s3shim.backends.upstream.locks import BUCKET, Lock
 from s3shim.backends.upstream.markup import read_buckets
 from s3shim.backends.upstream.store import Store, read_bucket_record
@@ -13,23 +14,6 @@ from s3shim.errors import Code, S3Error
 from s3shim.model import BucketInfo
 
 _OF_A_BUCKET = ("documents", "uploads", "parts", "completed", "manifests")
-
-
-_KEY = "The storage refuses the key pair"
-_REGION = "The storage is of another region."
-_MEANINGS = {
-    "InvalidAccessKeyId": f"{_KEY}: it does not know the access key.",
-    "SignatureDoesNotMatch": f"{_KEY}: the secret key is another one.",
-    "AccessDenied": f"{_KEY}, or it may not do this.",
-    "InvalidToken": f"{_KEY}: the session token is no good.",
-    "ExpiredToken": f"{_KEY}: the session token has expired.",
-    "RequestTimeTooSkewed": "The clocks of this host and of the storage differ.",
-    "AuthorizationHeaderMalformed": _REGION,
-    "PermanentRedirect": _REGION,
-    "301": _REGION,
-    "401": f"{_KEY}.",
-    "403": f"{_KEY}.",
-}
 
 
 class Buckets(Store):
@@ -44,8 +28,7 @@ class Buckets(Store):
             else:
                 self.client.send(Request("GET"))
         except S3Error as error:
-            upstream = str(error.details.get("Upstream", ""))
-            message = _MEANINGS.get(upstream, error.message)
+            message = meaning_of(error)
             if error.code is Code.NoSuchBucket:
                 message = f"The storage has no bucket {self.places.own_bucket!r}."
             raise S3Error(Code.ServiceUnavailable, message) from None

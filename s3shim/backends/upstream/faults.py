@@ -119,3 +119,25 @@ def never_sent(error: Exception) -> bool:
     return isinstance(
         error, failures.ConnectTimeoutError | failures.NewConnectionError | failures.NameResolutionError
     )
+
+
+_KEY = "The storage refuses the key pair"
+_REGION = "The storage is of another region."
+_MEANINGS = {
+    "InvalidAccessKeyId": f"{_KEY}: it does not know the access key.",
+    "SignatureDoesNotMatch": f"{_KEY}: the secret key is another one.",
+    "AccessDenied": f"{_KEY}, or it may not do this.",
+    "InvalidToken": f"{_KEY}: the session token is no good.",
+    "ExpiredToken": f"{_KEY}: the session token has expired.",
+    "RequestTimeTooSkewed": "The clocks of this host and of the storage differ.",
+    "AuthorizationHeaderMalformed": _REGION,
+    "PermanentRedirect": _REGION,
+    "301": _REGION,
+    "401": f"{_KEY}.",
+    "403": f"{_KEY}.",
+}
+
+
+def meaning_of(error: S3Error) -> str:
+    """Return what an error of the upstream tells the operator."""
+    return _MEANINGS.get(str(error.details.get("Upstream", "")), error.message)

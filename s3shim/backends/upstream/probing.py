@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from s3shim.backends.upstream.bodies import md5_of
 from s3shim.backends.upstream.client import Reply, Request
-from s3shim.backends.upstream.dialect import Dialect, profile_of
+from s3shim.backends.upstream.dialect import PROFILES, Dialect, profile_of
 from s3shim.backends.upstream.places import Place
 from s3shim.backends.upstream.remote import Remote, Slot
 from s3shim.errors import Code, S3Error
@@ -38,13 +38,19 @@ class Probe:
 
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
-        remote.client.logs = False
         self._send = remote.client.send
         self._stem = f"probe/{os.urandom(8).hex()}/"
 
     def run(self) -> tuple[Dialect, list[Finding]]:
         """Return how the upstream behaves, and the same as a table."""
+        try:
+            # The answer to a HEAD says nothing of why it is refused.
+            self._remote.list_page(self._place(""), most=1)
+        except S3Error as error:
+            if error.code is not Code.NoSuchBucket:
+                raise
         self._remote.ensure_own_bucket()
+        self._remote.client.logs = False
         reply = self._put("first", _DATA)
         known = profile_of(reply.headers.get("Server", ""))
         try:
@@ -89,7 +95,8 @@ class Probe:
         ]
         by_begin = not holds["dated by the end of an upload"]
         return replace(
-            known,
+            # It does not say its name, but no other dates an object by the beginning of its upload.
+            PROFILES["garage"] if by_begin and known.name == "generic" else known,
             tagging=holds["tags are kept and counted"],
             checksums=holds["checksums are kept"],
             copy_keeps_etag=holds["a copy keeps the ETag of parts"],

@@ -1,0 +1,40 @@
+"""``s3shim doctor --upstream``: what the S3 behind ``--backend s3`` can do, and what s3shim does itself."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from s3shim.backends.upstream.asking import probe
+from s3shim.config import S3, ConfigError, load
+from s3shim.errors import S3Error
+
+PROBED = 0
+NOT_PROBED = 1
+BAD_SETTINGS = 2
+
+
+def report(arguments: Sequence[str]) -> int:
+    """Ask the upstream that the flags of s3shim serve name, and print what was found out."""
+    try:
+        settings = load(["--backend", S3, *arguments], prog="s3shim doctor --upstream").upstream
+        assert settings is not None
+        settings.check()
+    except (ConfigError, ValueError) as error:
+        return _refuse(str(error), BAD_SETTINGS)
+    try:
+        dialect, findings = probe(settings)
+    except S3Error as error:
+        return _refuse(f"{settings.endpoint}: {error.message}", NOT_PROBED)
+    except OSError as error:
+        return _refuse(f"{error.filename}: {error.strerror}", NOT_PROBED)
+    print(f"{settings.endpoint} (like {dialect.name})")
+    for finding in findings:
+        print(f"yes  {finding.name}" if finding.holds else f"no   {finding.name}: {finding.note}")
+    print(f"     keys end at {dialect.max_key} bytes")
+    return PROBED
+
+
+def _refuse(message: str, code: int) -> int:
+    print(f"s3shim: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    return code
