@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from s3shim.auth import credentials
 from s3shim.auth.credentials import CredentialsRefused
+from s3shim.cli.upstream import report
 from s3shim.config import key_pair
 from s3shim.doctor import Unreadable, diagnose, read
 from s3shim.doctor.suspects import addressed
@@ -29,6 +30,7 @@ With the answer or the log line, and what the client signed or sent, both sides 
 key alone, doctor tries what a proxy may have changed until the signature is right: that is the cause.
 The secret key is taken from --credentials, or from S3SHIM_ACCESS_KEY and S3SHIM_SECRET_KEY, or from
 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Nothing is sent anywhere.
+s3shim doctor --upstream, with the flags of s3shim serve --backend s3, says what that S3 can do instead.
 Exit code: 0 the cause is found, 1 it is not, 2 the input cannot be read.
 """
 
@@ -40,6 +42,8 @@ class _Parser(argparse.ArgumentParser):
 
 def doctor(arguments: Sequence[str]) -> int:
     """Diagnose what the arguments name; return the exit code."""
+    if arguments[:1] == ["--upstream"]:
+        return report(arguments[1:])
     parser = _Parser(
         prog="s3shim doctor",
         allow_abbrev=False,

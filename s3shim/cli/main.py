@@ -13,7 +13,6 @@ from s3shim.cli.hooks import fail
 from s3shim.cli.migrate import migrate
 from s3shim.cli.serve import Server
 from s3shim.cli.start import REFUSED
-from s3shim.cli.upstream import report
 from s3shim.config import ConfigError, load
 
 USAGE = """\
@@ -35,8 +34,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return fsck(arguments[1:])
     if arguments[:1] == ["migrate"]:
         return migrate(arguments[1:])
-    if arguments[:2] == ["doctor", "--upstream"]:
-        return report(arguments[2:])
     if arguments[:1] == ["doctor"]:
         return doctor(arguments[1:])
     if arguments == ["--version"]:
