@@ -50,6 +50,8 @@ class Connection:
         self.settings = settings
         self.connections = 0
         self.failures = 0
+        # nats-py, and wait_for, may take a cancellation for something else.
+        self.ending = False
         self.server: dict[str, Any] = {}
         self._link: Link | None = None
         self._others: list[Address] = []
@@ -86,8 +88,8 @@ class Connection:
         return link
 
     async def run(self) -> None:
-        """Connect, and look after the connection, until cancelled."""
-        while True:
+        """Connect, and look after the connection, until cancelled and told ``ending``."""
+        while not self.ending:
             try:
                 await self._turn()
             except Exception:
@@ -128,7 +130,7 @@ class Connection:
 
     async def _connect_for_ever(self) -> None:
         pause = _PAUSES[0]
-        while self._link is None:
+        while self._link is None and not self.ending:
             stamp = self._stamp()
             try:
                 self._link = await self._connect()
