@@ -44,10 +44,8 @@ def migrate(arguments: Sequence[str]) -> int:
     logs.setup("logfmt", "warning")
     try:
         source, destination = sides_of(asked)
-        # A login may stand in a URL.
-        hide(
-            [*source.config.secret_arguments, *destination.config.secret_arguments, *_urls_with_login(asked)]
-        )
+        secrets = source.config.secret_arguments + destination.config.secret_arguments
+        hide([*secrets, *_urls_with_login(asked)])
         source.storage.inspect()
         if mode is Mode.MIGRATE:
             destination.storage.prepare()

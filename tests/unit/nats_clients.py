@@ -41,8 +41,13 @@ class Client:
         """Return what a coroutine returns."""
         return self.bridge.call(work)
 
+    def disconnect(self) -> None:
+        """Have no connection from now on."""
+        self._running.cancel()
+        self.call(self.connection.close())
+
     def close(self) -> None:
-        """Disconnect."""
+        """Disconnect, and end the loop."""
         self._running.cancel()
         self.bridge.stop(self.connection.close())
 

@@ -244,7 +244,7 @@ def test_many_batches(nats_server, bucket, client, index, monkeypatch):
 
 def test_nats_is_gone(bucket, client, index, nats_server):
     index._source.jetstream.timeout = 0.2
-    client.call(client.connection.close())
+    client.disconnect()
     with pytest.raises(S3Error) as refused:
         index.list_objects(bucket, ListQuery())
     assert refused.value.code is Code.ServiceUnavailable

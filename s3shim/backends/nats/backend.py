@@ -17,7 +17,9 @@ from s3shim.backends.nats.writing import Writing
 class NatsBackend(BucketCalls, Reading, Writing, Deriving, Copying, Multipart, Running, Backend):
     """Objects in NATS JetStream, for any number of processes on any number of hosts."""
 
-    capabilities: ClassVar[Capability] = Capability.CONDITIONAL_WRITE | Capability.MULTIPART
+    capabilities: ClassVar[Capability] = (
+        Capability.CONDITIONAL_WRITE | Capability.MULTIPART | Capability.LAST_MODIFIED
+    )
 
     lengthy: ClassVar[frozenset[str]] = frozenset(
         {"copy_object", "upload_part_copy", "complete_multipart_upload"}

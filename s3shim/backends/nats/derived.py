@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from s3shim.backends.nats.format import with_tags
+from collections.abc import Callable
+
+from s3shim.backends.nats.format import Entry, with_last_modified, with_tags
 from s3shim.backends.nats.locating import locate
 from s3shim.backends.nats.store import Calls, Store
-from s3shim.conditions import Conditions
+from s3shim.conditions import Conditions, check_write
 from s3shim.model import NULL_VERSION, Deleted, ObjectRef
 
 
@@ -26,9 +28,18 @@ class Deriving(Calls):
 
     def put_object_tags(self, ref: ObjectRef, tags: dict[str, str]) -> None:
         """See Backend."""
-        self.store.call(_put_tags(self.store, ref, tags))
+        self.store.call(_change(self.store, ref, lambda entry: with_tags(entry, tags)))
+
+    def put_object_last_modified(self, ref: ObjectRef, last_modified: int, conditions: Conditions) -> None:
+        """See Backend."""
+
+        def make(entry: Entry) -> bytes:
+            check_write(conditions, entry.info(ref.key))
+            return with_last_modified(entry, last_modified)
+
+        self.store.call(_change(self.store, ref, make))
 
 
-async def _put_tags(store: Store, ref: ObjectRef, tags: dict[str, str]) -> None:
+async def _change(store: Store, ref: ObjectRef, make: Callable[[Entry], bytes]) -> None:
     place = await locate(store, ref)
-    await store.catalog.change(place.bucket, place.key, lambda entry: with_tags(entry, tags))
+    await store.catalog.change(place.bucket, place.key, make)

@@ -174,7 +174,7 @@ class Entry:
             key,
             self.size,
             record.get("etag") or digest,
-            record.get("modified") or self.time,
+            record.get("modified", self.time),
             _meta(self.raw, record),
             dict(record.get("sums", {})),
             checksum_type=record.get("kind", "FULL_OBJECT"),
@@ -271,10 +271,19 @@ def with_tags(entry: Entry, tags: dict[str, str]) -> bytes:
         name: value for name, value in (raw.get("metadata") or {}).items() if not name.startswith(TAG_PREFIX)
     }
     raw["metadata"].update({TAG_PREFIX + name: value for name, value in tags.items()})
-    record = dict(entry.record) or {"nuid": entry.nuid}
     # The message's time moves, that of the object does not.
-    record.setdefault("modified", entry.time)
-    raw["metadata"][RECORD] = _compact(record).decode()
+    return _with_record(entry, raw, {"modified": entry.time} | entry.record)
+
+
+def with_last_modified(entry: Entry, last_modified: int) -> bytes:
+    """Return the metadata message with another time of the object (ms) and nothing else changed."""
+    raw = dict(entry.raw)
+    raw["metadata"] = dict(raw.get("metadata") or {})
+    return _with_record(entry, raw, entry.record | {"modified": last_modified})
+
+
+def _with_record(entry: Entry, raw: dict[str, Any], record: dict[str, Any]) -> bytes:
+    raw["metadata"][RECORD] = _compact({"nuid": entry.nuid} | record).decode()
     return _compact(raw)
 
 

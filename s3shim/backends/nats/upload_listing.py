@@ -71,7 +71,7 @@ def expire(store: Store, before: int) -> int:
             for part in store.cached.scan(parts_prefix(upload_id)):
                 store.call(free_part(store, name, part.key, ""))
             store.call(free_part(store, name, value.key, ""))
-        elif record.initiated < before and record.state == OPEN:
+        elif record.initiated < before and (record.state == OPEN or record.beat < before):
             try:
                 abort(store, UploadRef(bucket, record.key, upload_id))
             except S3Error:
