@@ -93,6 +93,18 @@ def test_too_many_buckets(run_server, tmp_path):
         assert codes == [None, None, Code.TooManyBuckets, Code.TooManyBuckets]
 
 
+def test_a_server_that_takes_only_small_messages(run_server, tmp_path, caplog):
+    with started(tmp_path, run_server(more="max_payload: 65536").url, timeout=1.0) as backend:
+        backend.create_bucket(BUCKET)
+        put(backend, "small", pattern(10_000))
+        for size in (300_000, 3_000_000):
+            began = time.monotonic()
+            assert code_of(put, backend, "large", pattern(size)) is Code.ServiceUnavailable
+            assert time.monotonic() - began < 3
+        assert keys(backend) == ["small"]
+    assert "max_payload is 65536" in caplog.text
+
+
 @pytest.mark.parametrize("size", [10, 400_000, 3_000_000])
 def test_the_stream_is_deleted_behind_our_back(run_server, tmp_path, size):
     with started(tmp_path, run_server().url, timeout=1.0) as backend:

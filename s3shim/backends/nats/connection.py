@@ -103,6 +103,7 @@ class Connection:
 
     async def close(self) -> None:
         """End the connection; what was sent is on its way."""
+        self.ending = True
         link, self._link = self._link, None
         for task in self._tasks:
             task.cancel()
