@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from s3shim.backends.nats import chunks, pieces
 from s3shim.backends.nats.format import stream_of
 from s3shim.conditions import NO_CONDITIONS, Conditions, ETagList
 from s3shim.errors import Code
@@ -187,3 +188,19 @@ def test_a_large_put_survives_the_death_of_its_server(cluster, gateways, bucket)
     finally:
         cluster.servers[name].start()
         until(15, cluster.servers[name].leads)
+
+
+@pytest.mark.parametrize("size", [1000, 3_000_000])
+def test_a_replica_that_is_behind_is_asked_again(gateways, bucket, monkeypatch, size):
+    data = pattern(size)
+    put(gateways[0], "key", data, bucket=bucket)
+    calls = []
+
+    async def fetch(*args):
+        calls.append(args)
+        return [] if len(calls) in (1, 2, 4) else await chunks.fetch(*args)
+
+    monkeypatch.setattr(pieces, "fetch", fetch)
+    monkeypatch.setattr(pieces, "only_chunk", lambda *_: None)
+    assert get(gateways[1], "key", bucket=bucket) == data
+    assert len(calls) > 2

@@ -1,17 +1,22 @@
 """How the NATS storage connects: each way to say who we are, TLS, and several servers."""
 
+import asyncio
+import contextlib
 import logging
 import socket
+import threading
+import time
 
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization as to
 
+from s3shim.backends.nats import connection
 from s3shim.errors import Code
 from s3shim.model import ListQuery
 from tests.contract.bodies import code_of, get, put
 from tests.nats.accounts import Key, Operator
-from tests.nats.rig import BUCKET, ready, started, until
+from tests.nats.rig import BUCKET, ready, started, storage, until
 from tests.nats_server import free_port
 
 
@@ -298,3 +303,22 @@ def test_a_server_that_says_nothing_is_passed_over(run_server, tmp_path):
         mute = f"nats://127.0.0.1:{silent.getsockname()[1]}"
         with started(tmp_path, mute, server.url) as backend:
             until(5, lambda: ready(backend))
+
+
+def test_a_close_amid_an_attempt_to_connect_ends(tmp_path, monkeypatch):
+    """A cancellation may be lost in the client's library."""
+    begun = []
+
+    async def dial(*_):
+        begun.append(True)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        raise OSError("not this one")
+
+    monkeypatch.setattr(connection, "dial", dial)
+    backend = storage(tmp_path, "nats://127.0.0.1:1")
+    threading.Thread(target=code_of, args=(backend.start,), daemon=True).start()
+    until(5, lambda: begun and backend._store is not None)
+    began = time.monotonic()
+    backend.close()
+    assert time.monotonic() - began < 2

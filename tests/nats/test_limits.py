@@ -1,5 +1,6 @@
 """NATS that is full, or has too much to do, and requests that end before they are done."""
 
+import asyncio
 import subprocess
 import sys
 import textwrap
@@ -14,6 +15,7 @@ from s3shim.conditions import NO_CONDITIONS
 from s3shim.errors import Code, S3Error
 from s3shim.model import BucketInfo, ObjectRef
 from tests.contract.bodies import BytesBody, code_of, get, pattern, put
+from tests.contract.uploads import put_parts
 from tests.nats.rig import BUCKET, check_sound, chunk_ids, keys, started, until
 
 BLOCK = pattern(300_000)
@@ -91,6 +93,18 @@ def test_too_many_buckets(run_server, tmp_path):
     with started(tmp_path, server.url, user="u", password="x", timeout=1.0) as backend:
         codes = [code_of(backend.create_bucket, BucketInfo(f"b-{n}", "main", 1)) for n in range(4)]
         assert codes == [None, None, Code.TooManyBuckets, Code.TooManyBuckets]
+
+
+def test_a_server_that_takes_only_small_messages(run_server, tmp_path, caplog):
+    with started(tmp_path, run_server(more="max_payload: 65536").url, timeout=1.0) as backend:
+        backend.create_bucket(BUCKET)
+        put(backend, "small", pattern(10_000))
+        for size in (300_000, 3_000_000):
+            began = time.monotonic()
+            assert code_of(put, backend, "large", pattern(size)) is Code.ServiceUnavailable
+            assert time.monotonic() - began < 3
+        assert keys(backend) == ["small"]
+    assert "max_payload is 65536" in caplog.text
 
 
 @pytest.mark.parametrize("size", [10, 400_000, 3_000_000])
@@ -234,3 +248,31 @@ def test_a_stop_amid_requests_ends(run_server, tmp_path):
         assert outcomes == [Code.ServiceUnavailable] * 4
     with started(tmp_path, backend.settings.servers[0]) as again:
         assert set(check_sound(again).values()) == {pattern(700_000)}
+
+
+@pytest.mark.parametrize("multipart", [False, True], ids=["put", "completion"])
+def test_a_bucket_that_is_made_anew_just_before_the_metadata_gets_no_object(
+    run_server, tmp_path, monkeypatch, multipart
+):
+    server = run_server()
+    with started(tmp_path, server.url) as backend, started(tmp_path / "other", server.url) as other:
+        backend.create_bucket(BUCKET)
+        catalog = backend.store.catalog
+        publish = catalog._publish
+
+        def remake():
+            other.delete_bucket("bucket")
+            other.create_bucket(BUCKET)
+
+        async def late(*args):
+            monkeypatch.setattr(catalog, "_publish", publish)
+            await asyncio.to_thread(remake)
+            await publish(*args)
+
+        monkeypatch.setattr(catalog, "_publish", late)
+        write = put_parts if multipart else put
+        code = code_of(write, backend, "key", [pattern(400_000)] if multipart else pattern(400_000))
+        assert code is Code.NoSuchBucket
+        assert keys(backend) == []
+        assert code_of(get, backend, "key") is Code.NoSuchKey
+        assert chunk_ids(backend) == set()

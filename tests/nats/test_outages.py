@@ -4,8 +4,6 @@ import logging
 import threading
 import time
 
-import pytest
-
 from s3shim.errors import Code, S3Error
 from tests.contract.bodies import code_of, get, pattern, put
 from tests.nats.accounts import Operator
@@ -87,34 +85,37 @@ def test_nats_comes_after_the_start(run_server, tmp_path):
         assert get(backend, "key") == b"body"
 
 
-@pytest.mark.parametrize("size", [10, 300_000, 5_000_000])
-def test_a_stopped_server_is_answered_for_in_time(run_server, tmp_path, size):
+def test_a_stopped_server_is_answered_for_in_time(run_server, tmp_path):
     server = run_server()
+    datas = [pattern(size) for size in (10, 300_000, 5_000_000)]
     with started(tmp_path, server.url, timeout=TIMEOUT) as backend:
         backend.create_bucket(BUCKET)
-        old, new = pattern(size), pattern(size, 1)
-        put(backend, "old", old)
+        for data in datas:
+            put(backend, f"old {len(data)}", data)
         server.pause()
         try:
-            late = time.monotonic() + 6
+            late = time.monotonic() + 5
             while time.monotonic() < late:
-                for call in (
-                    lambda: put(backend, "new", new),
-                    lambda: get(backend, "old"),
-                    lambda: backend.head_bucket("bucket"),
-                ):
-                    code, took = timed(call)
-                    assert code is Code.ServiceUnavailable
-                    assert took < TIMEOUT + 1
+                for data in datas:
+                    for call in (
+                        lambda data=data: put(backend, f"new {len(data)}", data),
+                        lambda data=data: get(backend, f"old {len(data)}"),
+                        lambda: backend.head_bucket("bucket"),
+                    ):
+                        code, took = timed(call)
+                        assert code is Code.ServiceUnavailable
+                        assert took < TIMEOUT + 1
             assert code_of(backend.check) is Code.ServiceUnavailable
         finally:
             server.resume()
         until(5, lambda: ready(backend))
-        assert get(backend, "old") == old
         time.sleep(0.5)
-        assert code_of(get, backend, "new") is Code.NoSuchKey
-        put(backend, "new", new)
-        assert get(backend, "new") == new
+        for data in datas:
+            assert get(backend, f"old {len(data)}") == data
+            # What was refused does not come later.
+            assert code_of(get, backend, f"new {len(data)}") is Code.NoSuchKey
+            put(backend, f"new {len(data)}", data)
+            assert get(backend, f"new {len(data)}") == data
 
 
 def test_the_server_is_killed_and_started_under_load(run_server, tmp_path):
@@ -217,12 +218,10 @@ def test_expired_credentials_end_the_connection_until_there_are_others(run_serve
         creds.write_text(operator.creds())
         until(5, lambda: ready(backend))
         put(backend, "key", b"body")
-    lost, refused, *_ = [record.getMessage() for record in caplog.records]
+    lost, refused = [record.getMessage() for record in caplog.records]
     assert "was lost" in lost
     assert "authentication expired" in lost
     assert "no connection to NATS" in refused
-    # In its last moment a credential may be accepted once more.
-    assert len(caplog.records) <= 4
 
 
 def test_changed_certificates_are_taken_up_under_load(run_server, tmp_path, caplog):

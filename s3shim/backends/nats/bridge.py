@@ -29,6 +29,7 @@ LAGS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _LAG_INTERVAL = 0.5
 _LOOK = 1.0
 _LAST = 3.0
+_LAST_WORK = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -101,8 +102,8 @@ class Bridge:
     def stop(self, work: Coroutine[Any, Any, None]) -> None:
         """Let ``work`` be the last, cancel the rest, and end the thread."""
         try:
-            self.submit(work).result()
-        except (S3Error, CancelledError):
+            self.submit(work).result(_LAST_WORK)
+        except (S3Error, CancelledError, TimeoutError):
             pass
         finally:
             self._stopping = True

@@ -111,8 +111,7 @@ class Catalog:
         ``check_write`` raises. ``looked`` is what ``find_same`` returned when the chunks were stored.
         """
         replaced = await self._replace(bucket, key, data, content, conditions, current)
-        if time.monotonic() - looked > AT_REST:
-            await self._check_bucket(bucket, key, content)
+        await self.confirm(bucket, key, content.incarnation, content.nuid, looked)
         return replaced
 
     async def _replace(
@@ -159,12 +158,17 @@ class Catalog:
                 )
             await asyncio.sleep(random.uniform(0.0, 0.004))
 
-    async def _check_bucket(self, bucket: str, key: str, content: Content) -> None:
-        """Take the object back where the bucket was made anew between the last look at it and the object."""
+    async def confirm(self, bucket: str, key: str, incarnation: str, nuid: str, looked: float) -> None:
+        """Take a new object back where the bucket was made anew since ``looked``, and before the object.
+
+        Raises NoSuchBucket where it was, Uncertain.
+        """
+        if time.monotonic() - looked <= AT_REST:
+            return
         try:
-            await self.find_same(bucket, content.incarnation)
+            await self.find_same(bucket, incarnation)
         except S3Error as error:
-            if error.code is not Code.NoSuchBucket or not await self._taken_back(bucket, key, content.nuid):
+            if error.code is not Code.NoSuchBucket or not await self._taken_back(bucket, key, nuid):
                 raise Uncertain() from None
             raise
 

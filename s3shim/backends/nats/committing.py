@@ -63,10 +63,11 @@ def _commit(claim: Claim, conditions: Conditions) -> Entry | None:
                 raise S3Error(Code.ConditionalRequestConflict)
             return None
         check_write(conditions, info_of(current, key))
-        store.call(store.catalog.find_same(bucket, claim.incarnation))
+        looked = store.call(store.catalog.find_same(bucket, claim.incarnation))
         record.state, record.expected = COMMITTING, seq_of(current)
         claim.save()
         if store.call(store.catalog.rewrite(bucket, key, data, current)):
+            store.call(store.catalog.confirm(bucket, key, claim.incarnation, record.nuid, looked))
             return current
         sure = True
     raise S3Error(Code.SlowDown)

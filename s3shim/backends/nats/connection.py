@@ -26,12 +26,14 @@ from s3shim.backends.nats.link import Link
 from s3shim.backends.nats.settings import NatsSettings
 
 _PAUSES = (0.1, 2.0)
+_STABLE = 10.0
 _LOOK = 0.1
 _LOOK_AT_FILES = 1.0
 _RETRY = 10.0
 _AGAIN = 60.0
 _HEADERS = 4096
 _LAST_ANSWERS = 60.0
+_STAYS = "no new connection to NATS, the old one stays"
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,8 @@ class Connection:
         self.settings = settings
         self.connections = 0
         self.failures = 0
+        # nats-py, and wait_for, may take a cancellation for something else.
+        self.ending = False
         self.server: dict[str, Any] = {}
         self._link: Link | None = None
         self._others: list[Address] = []
@@ -64,6 +68,8 @@ class Connection:
         self._retry = 0.0
         self._look = 0.0
         self._told: dict[str, float] = {}
+        self._since = 0.0
+        self._pause = _PAUSES[0]
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -86,8 +92,8 @@ class Connection:
         return link
 
     async def run(self) -> None:
-        """Connect, and look after the connection, until cancelled."""
-        while True:
+        """Connect, and look after the connection, until cancelled and told ``ending``."""
+        while not self.ending:
             try:
                 await self._turn()
             except Exception:
@@ -97,6 +103,7 @@ class Connection:
 
     async def close(self) -> None:
         """End the connection; what was sent is on its way."""
+        self.ending = True
         link, self._link = self._link, None
         for task in self._tasks:
             task.cancel()
@@ -109,6 +116,7 @@ class Connection:
         if link is None or not link.connected:
             if link is not None:
                 self._drop(link)
+                await self._wait()
             await self._connect_for_ever()
         elif time.monotonic() >= self._look:
             self._look = time.monotonic() + _LOOK_AT_FILES
@@ -121,35 +129,40 @@ class Connection:
 
     def _drop(self, link: Link) -> None:
         self._link = None
-        log.warning("the connection to NATS was lost: %s", _words(link.client.last_error))
+        if time.monotonic() - self._since > _STABLE:
+            self._pause = _PAUSES[0]
+            self._told.clear()
+        self.warn("the connection to NATS was lost", _words(link.client.last_error))
         self._remember_others(link.client)
         link.lose()
         self._later(hang_up(link.client))
 
     async def _connect_for_ever(self) -> None:
-        pause = _PAUSES[0]
-        while self._link is None:
+        while self._link is None and not self.ending:
             stamp = self._stamp()
             try:
                 self._link = await self._connect()
             except NoConnection as failure:
                 self.failures += 1
                 self.warn("no connection to NATS", str(failure))
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(pause * 2, _PAUSES[1])
+                await self._wait()
             else:
                 self._used = stamp
-                self._told.clear()
+
+    async def _wait(self) -> None:
+        """Wait a little, and longer each time until a connection has lasted."""
+        await asyncio.sleep(self._pause * random.uniform(0.5, 1.0))
+        self._pause = min(self._pause * 2, _PAUSES[1])
 
     async def _renew(self, old: Link, stamp: list[tuple[int, int, int] | None]) -> None:
         avoided = self.server.get("place") if self._leaving is old else None
         try:
             fresh = await self._connect(avoided)
         except NoConnection as failure:
-            self.warn("no new connection to NATS, the old one stays", str(failure))
+            self.warn(_STAYS, str(failure))
             return
         self._link, self._used = fresh, stamp
-        self._told.clear()
+        self._told.pop(_STAYS, None)
         self._later(self._retire(old))
 
     async def _retire(self, old: Link) -> None:
@@ -203,6 +216,7 @@ class Connection:
             self.warn(f"{address.place} takes only small messages", f"max_payload is {client.max_payload}")
         self.server = dict(client._server_info) | {"place": address.place}
         self.connections += 1
+        self._since = time.monotonic()
         log.info("connected to NATS at %s", address.place)
         return link
 

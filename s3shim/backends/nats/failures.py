@@ -14,6 +14,7 @@ STREAM_NOT_FOUND = 10059
 STREAM_EXISTS = 10058
 STORE_NOT_MADE = 10049
 MESSAGE_NOT_FOUND = 10037
+TOO_LARGE = 10054
 WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 """The subject's last message is another one; 10164 where that one is still being replicated."""
 

@@ -15,7 +15,7 @@ from nats import errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from s3shim.backends.nats.failures import NoAnswer, NotSent
+from s3shim.backends.nats.failures import TOO_LARGE, JetStreamError, NoAnswer, NotSent
 
 _REFUSED = (
     errors.ConnectionClosedError,
@@ -66,11 +66,16 @@ class Link:
     async def send(
         self, subject: str, data: bytes, token: str, headers: dict[str, str] | None = None
     ) -> None:
-        """Send a message whose answers come under ``token``. Raises NotSent; the answers may still come."""
+        """Send a message whose answers come under ``token``. Raises NotSent, JetStreamError: not sent either.
+
+        The answers may still come.
+        """
         try:
             await self.client.publish(subject, data, f"{self._prefix}.{token}", headers)
         except _REFUSED as error:
             raise NotSent(str(error)) from None
+        except errors.MaxPayloadError:
+            raise JetStreamError(TOO_LARGE, "the server takes only smaller messages") from None
 
     async def request(
         self, subject: str, data: bytes, timeout: float, headers: dict[str, str] | None = None

@@ -8,12 +8,14 @@ read from the first, and the last is held back until the SHA-256 of the whole is
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from hashlib import sha256
 from hmac import compare_digest
 
 from s3shim.backends.nats.chunks import WINDOW, fetch, is_sound
+from s3shim.backends.nats.failures import answered
 from s3shim.backends.nats.format import CHUNK_SIZE, Entry
 from s3shim.backends.nats.jetstream import Stored
 from s3shim.backends.nats.locating import Place, only_chunk
@@ -22,6 +24,10 @@ from s3shim.errors import Code, S3Error
 from s3shim.model import ReadyChunks
 
 _AT_ONCE = WINDOW // CHUNK_SIZE
+
+
+LAGS = 0.05, 0.2, 0.5
+"""Seconds to wait for a replica that has not yet what the leader has acknowledged."""
 
 
 class Damaged(Exception):
@@ -118,6 +124,7 @@ class ObjectChunks:
         self._read = 0
         self._first: list[Stored] = []
         self._ahead: Future[list[Stored]] | None = None
+        self._seq = 0
         self._closed = False
         # From here on the chunks are needed, whoever replaces the object.
         store.reclaim.begin_reading(place.bucket, place.entry.nuid)
@@ -153,8 +160,7 @@ class ObjectChunks:
             yield from self._verified(window)
             if not self._left or self._ahead is None:
                 break
-            window = self._store.bridge.wait(self._ahead)
-            self._ahead = None
+            window = self._next(self._ahead)
             if not window:
                 raise Damaged("a chunk is missing")
             if self._index + len(window) < self._end():
@@ -162,9 +168,25 @@ class ObjectChunks:
         if self._left:
             raise Damaged("the object is shorter than its record says")
 
-    def _request(self, seq: int) -> None:
-        count = _AT_ONCE
-        self._ahead = self._store.bridge.submit(_fetch(self._store, self._place, seq, count))
+    def _next(self, ahead: Future[list[Stored]]) -> list[Stored]:
+        pauses = iter(LAGS)
+        with answered(self._place.bucket):
+            while True:
+                window = self._store.bridge.wait(ahead)
+                if window and window[0].pending in (-1, self._entry.chunks - 1 - self._index):
+                    break
+                pause = next(pauses, None)
+                if pause is None:
+                    break
+                time.sleep(pause)
+                ahead = self._request(self._seq)
+        self._ahead = None
+        return window
+
+    def _request(self, seq: int) -> Future[list[Stored]]:
+        self._seq = seq
+        self._ahead = self._store.bridge.submit(_fetch(self._store, self._place, seq, _AT_ONCE))
+        return self._ahead
 
     def _verified(self, window: list[Stored]) -> Iterator[bytes]:
         for chunk in window:

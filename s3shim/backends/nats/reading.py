@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
 from s3shim.backends.nats.chunks import read_parts
 from s3shim.backends.nats.locating import Place, located
-from s3shim.backends.nats.pieces import Damaged, open_pieces
+from s3shim.backends.nats.pieces import LAGS, Damaged, open_pieces
 from s3shim.backends.nats.store import Calls, Store
 from s3shim.conditions import Conditions, check_read, range_applies
 from s3shim.errors import Code, S3Error
@@ -31,9 +32,11 @@ def info_at(store: Store, ref: ObjectRef) -> ObjectInfo:
 def open_object(store: Store, ref: ObjectRef, byte_range: ByteRange | None, conditions: Conditions) -> Opened:
     """Return where the object is, and its bytes as Backend.get_object does.
 
-    An object that is replaced before its first chunk is read is read anew.
+    An object that is replaced before its first chunk is read is read anew, and so is one whose chunks have
+    not come to the replica that was asked.
     """
     missed = 0
+    pauses = iter(LAGS)
     for _ in range(_ATTEMPTS):
         place = located(store, ref)
         info = place.entry.info(ref.key)
@@ -46,7 +49,10 @@ def open_object(store: Store, ref: ObjectRef, byte_range: ByteRange | None, cond
             return Opened(place, ObjectStream(info, start, length, pieces))
         except Damaged as damage:
             if place.entry.seq == missed:
-                raise S3Error(Code.InternalError, f"The stored object is damaged: {damage}") from None
+                pause = next(pauses, None)
+                if pause is None:
+                    raise S3Error(Code.InternalError, f"The stored object is damaged: {damage}") from None
+                time.sleep(pause)
             missed = place.entry.seq
     raise S3Error(Code.ServiceUnavailable)
 

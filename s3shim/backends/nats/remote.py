@@ -21,6 +21,7 @@ T = TypeVar("T")
 _FIRST_CONNECTION = 2.0
 _REMEMBERED = 1.0
 _PROBE = 2.0
+_LAST = 5.0
 
 
 class Remote:
@@ -64,9 +65,10 @@ class Remote:
         self._wires.close()
 
     async def _end(self) -> None:
+        self.connection.ending = True
         if self._work is not None:
             self._work.cancel()
-            await asyncio.gather(self._work, return_exceptions=True)
+            await asyncio.wait({self._work}, timeout=_LAST)
         await self.connection.close()
 
     def check(self) -> None:
