@@ -33,6 +33,7 @@ class Work:
     stride: int = 1
     prefix: str = "o/"
     suffix: str = ""
+    delimiter: str = ""
     length: int = 1 << 20
     seconds: float = 60.0
     payload: str = "signed"

@@ -15,14 +15,15 @@ from conformance import expected
 from conformance.cases import Options, Outcome, Refused
 from conformance.load import suite as load
 from conformance.matrix import suite as matrix
+from conformance.nats import suite as nats
 from conformance.nginx import suite as nginx
 from conformance.s3tests import suite as s3tests
 from conformance.storages import STORAGES
-from conformance.suites import aws, large, minio_py, multipart, rclone, s3cmd
+from conformance.suites import aws, large, minio_py, multipart, nats_s3, rclone, s3cmd
 
-_MODULES = (aws, multipart, minio_py, s3cmd, rclone, s3tests, matrix, large, load, nginx)
+_MODULES = (aws, multipart, minio_py, s3cmd, rclone, s3tests, matrix, large, load, nginx, nats, nats_s3)
 SUITES = {suite.name: suite for suite in (*(module.SUITE for module in _MODULES), matrix.BEHIND_NGINX)}
-ON_REQUEST = ("matrix", "matrix-nginx", "large", "load", "nginx")
+ON_REQUEST = ("matrix", "matrix-nginx", "large", "load", "nginx", "nats", "nats-s3")
 _UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _LABELS = {"pass": "PASS", "fail": "FAIL", "out": "SKIP", "n/a": "N/A"}
 

@@ -67,15 +67,8 @@ class Context:
         self.notes.append(note)
 
     def environment(self, account: Account = MAIN) -> dict[str, str]:
-        """Return an environment that holds nothing of the caller's AWS or proxy settings."""
-        return {name: os.environ[name] for name in _INHERITED if name in os.environ} | {
-            "HOME": str(self.work),
-            "AWS_ACCESS_KEY_ID": account.access_key,
-            "AWS_SECRET_ACCESS_KEY": account.secret_key,
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "NO_PROXY": "*",
-        }
+        """See ``clean_environment``."""
+        return clean_environment(self.work, account)
 
     def run(
         self,
@@ -153,6 +146,18 @@ class Suite:
                 shutil.rmtree(directory)
             if not wanted:
                 yield Outcome("no_internal_error", *log_verdict(server)), []
+
+
+def clean_environment(home: Path, account: Account) -> dict[str, str]:
+    """Return an environment that holds nothing of the caller's AWS or proxy settings."""
+    return {name: os.environ[name] for name in _INHERITED if name in os.environ} | {
+        "HOME": str(home),
+        "AWS_ACCESS_KEY_ID": account.access_key,
+        "AWS_SECRET_ACCESS_KEY": account.secret_key,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "*",
+    }
 
 
 def verdict(do: Callable[[], None], seconds: int) -> tuple[str, str]:

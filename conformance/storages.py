@@ -16,6 +16,7 @@ from tests.server.process import free_port
 _PATIENCE = 20.0
 _NATS = """\
 listen: "127.0.0.1:{port}"
+http: "127.0.0.1:{monitor}"
 jetstream {{ store_dir: "{store}", max_file_store: 100GB }}
 """
 
@@ -28,22 +29,25 @@ def local(_work: Path) -> Iterator[tuple[str, ...]]:
 
 @contextmanager
 def nats(work: Path) -> Iterator[tuple[str, ...]]:
-    """Start a nats-server with its data in ``work``; give the flags by which s3shim uses it."""
-    with nats_server(work) as url:
-        yield ("--backend", "nats", "--nats-servers", url)
+    """Start a nats-server with its data in ``work``; give the flags by which s3shim uses it.
 
-
-@contextmanager
-def nats_server(work: Path) -> Iterator[str]:
-    """Start a nats-server with its data in ``work``; give its URL. Raises Refused, RuntimeError."""
-    port = free_port()
+    Raises Refused, RuntimeError.
+    """
+    port, monitor = free_port(), free_port()
     settings = work / "nats.conf"
-    settings.write_text(_NATS.format(port=port, store=work / "jetstream"))
+    settings.write_text(_NATS.format(port=port, monitor=monitor, store=work / "jetstream"))
     with open(work / "nats.log", "ab") as log:
         process = subprocess.Popen([program("nats-server"), "-c", str(settings)], stdout=log, stderr=log)
     try:
         _wait(process, port)
-        yield f"nats://127.0.0.1:{port}"
+        yield (
+            "--backend",
+            "nats",
+            "--nats-servers",
+            f"nats://127.0.0.1:{port}",
+            "--nats-monitor",
+            f"http://127.0.0.1:{monitor}",
+        )
     finally:
         process.send_signal(signal.SIGTERM)
         try:

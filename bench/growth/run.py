@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from bench.growth import subjects
+from bench.growth import pages, subjects
 from bench.growth.points import Growth, Plot
 from bench.growth.subjects import Study
 from bench.plots.svg import short
@@ -14,6 +14,7 @@ SUBJECTS: dict[str, Callable[[Study], None]] = {
     "workers": subjects.workers,
     "sizes": subjects.sizes,
     "objects": subjects.objects,
+    "nats": pages.pages,
 }
 
 _CPU = "processor time, microseconds per operation"
@@ -32,6 +33,9 @@ PLOTS = (
     Plot(
         "objects-written", "objects", "written", "Bytes towards the disk", _IN_BUCKET, "bytes per operation"
     ),
+    Plot("nats-cpu", "nats", "cpu_us", "A page of 1,000 keys over NATS", _IN_BUCKET, _CPU),
+    Plot("nats-p99", "nats", "p99_ms", "A page of 1,000 keys over NATS", _IN_BUCKET, _P99),
+    Plot("nats-requests", "nats", "requests", "A page over NATS", _IN_BUCKET, "requests to NATS"),
     Plot("clients-ops", "clients", "ops_per_s", "Objects of 4 KiB, more clients", _AT_ONCE, _OPS),
     Plot("clients-p99", "clients", "p99_ms", "Objects of 4 KiB, more clients", _AT_ONCE, _P99),
     Plot("clients-cpu", "clients", "cpu_us", "Objects of 4 KiB, more clients", _AT_ONCE, _CPU),
@@ -58,7 +62,7 @@ def plots(growth: Growth) -> Iterator[tuple[Plot, str]]:
 def _names(subject: str) -> Mapping[float, str]:
     if subject == "sizes":
         return {size: size_name(size) for size in subjects.SIZES}
-    if subject == "objects":
+    if subject in ("objects", "nats"):
         return {count: short(count) for count in subjects.OBJECTS}
     return {number: str(number) for number in subjects.CLIENTS + subjects.WORKERS}
 

@@ -56,6 +56,7 @@ func main() {
 	flag.StringVar(&w.bucket, "bucket", "bench", "bucket")
 	flag.StringVar(&w.prefix, "prefix", "o/", "what all keys begin with")
 	flag.StringVar(&w.suffix, "suffix", "", "what all keys end with, after their number")
+	flag.StringVar(&w.delimiter, "delimiter", "", "delimiter of listings")
 	flag.StringVar(&w.op, "op", "put", "bucket (make it), drop (remove it), put, get, head, range, list or delete")
 	flag.StringVar(&w.payload, "payload", "signed", "signed or unsigned: x-amz-content-sha256")
 	flag.Int64Var(&w.size, "size", 4096, "bytes of an object")

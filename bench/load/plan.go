@@ -20,6 +20,7 @@ const page = 1000
 // work says what to do; see the flags in main.go.
 type work struct {
 	bucket, prefix, suffix, op, payload string
+	delimiter                           string
 	size, length                        int64
 	count, keys, stride                 int
 	presigned, verify                   bool
@@ -122,6 +123,9 @@ func (p *plan) request(i int) request {
 func (p *plan) list(path string, index int) request {
 	rest := p.keys
 	query := []parameter{{"list-type", "2"}, {"max-keys", strconv.Itoa(page)}, {"prefix", p.prefix}}
+	if p.delimiter != "" {
+		query = append(query, parameter{"delimiter", p.delimiter})
+	}
 	if index > 0 {
 		query = append(query, parameter{"start-after", p.key(index)})
 		rest = p.keys - index - 1

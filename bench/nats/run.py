@@ -24,8 +24,7 @@ Start = Callable[[Place, int], Running]
 
 def s3shim(place: Place, port: int) -> Running:
     """Start s3shim of this tree on the nats-server at ``port``."""
-    flags = ("--backend", "nats", "--nats-servers", f"nats://127.0.0.1:{port}")
-    return singles.s3shim(place, storage=flags)
+    return singles.s3shim(place, storage=singles.over_nats(port))
 
 
 GATEWAYS: dict[str, Start] = {OURS: s3shim, PEER: clusters.nats_s3_on}
@@ -53,7 +52,7 @@ class Run:
     def rounds(self, gateways: list[str]) -> None:
         """Do all rounds. Raises LoadFailed, ServerFailed, RuntimeError."""
         with Place(self.directory / "nats") as place:
-            port = clusters.nats_server(place)
+            port = clusters.nats_server(place).port
             for number in range(1, self.comparison.results.rounds + 1):
                 for name in gateways:
                     self.comparison.results.durable_writes.append(durable_writes(self.directory))

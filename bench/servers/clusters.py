@@ -6,6 +6,7 @@ import json
 import subprocess
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.servers.place import ACCESS_KEY, SECRET_KEY, Place, Running, ServerFailed
 from conformance.cases import program
@@ -32,7 +33,8 @@ _GARAGE_PATIENCE = 20.0
 
 _NATS = """\
 listen: "127.0.0.1:{port}"
-jetstream {{ store_dir: "{directory}/jetstream", max_file_store: 50GB, sync_interval: always }}
+http: "127.0.0.1:{monitor}"
+jetstream {{ store_dir: "{directory}/jetstream", max_file_store: 50GB, sync_interval: {sync} }}
 """
 
 
@@ -63,17 +65,25 @@ def _ask(command: list[str], *arguments: str) -> str:
         time.sleep(0.2)
 
 
+class NatsServer(NamedTuple):
+    """The ports of a nats-server: that of clients, and that of its monitor."""
+
+    port: int
+    monitor: int
+
+
 def nats_s3(place: Place) -> Running:
     """Start nats-s3 on a nats-server of its own."""
-    return nats_s3_on(place, nats_server(place))
+    return nats_s3_on(place, nats_server(place).port)
 
 
-def nats_server(place: Place) -> int:
-    """Start a nats-server that syncs each message before it is acknowledged; return its port."""
-    port = free_port()
-    settings = _write(place.directory / "nats.conf", _NATS.format(port=port, directory=place.directory))
-    place.spawn([program("nats-server"), "-c", str(settings)], port)
-    return port
+def nats_server(place: Place, sync: str = "always") -> NatsServer:
+    """Start a nats-server that syncs each message before it is acknowledged, or in another way."""
+    made = NatsServer(free_port(), free_port())
+    text = _NATS.format(port=made.port, monitor=made.monitor, directory=place.directory, sync=sync)
+    settings = _write(place.directory / "nats.conf", text)
+    place.spawn([program("nats-server"), "-c", str(settings)], made.port)
+    return made
 
 
 def nats_s3_on(place: Place, port: int) -> Running:

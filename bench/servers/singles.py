@@ -18,6 +18,11 @@ def s3shim(place: Place, workers: int = 2, threads: int = 8, storage: Sequence[s
     return Running(server.endpoint, MAIN.access_key, MAIN.secret_key, (server.process.pid,), place.directory)
 
 
+def over_nats(port: int) -> tuple[str, ...]:
+    """Return the flags by which s3shim uses the nats-server at ``port``."""
+    return ("--backend", "nats", "--nats-servers", f"nats://127.0.0.1:{port}")
+
+
 def versitygw(place: Place) -> Running:
     """Start versitygw on a directory."""
     place.data.mkdir()

@@ -1,25 +1,17 @@
-"""The programs in conformance/clients, one for each SDK: how they are built and run.
-
-What is built lies in build/conformance and is built again when a source file has changed.
-"""
+"""The programs in conformance/clients, one for each SDK: how they are run."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from conformance.cases import Refused, program
+from conformance.building import SOURCES, built
+from conformance.cases import program
 from conformance.matrix.certificates import STORE_PASSWORD
 from conformance.matrix.place import Place
-from conformance.server import ROOT
 
-_SOURCES = ROOT / "conformance" / "clients"
-_BUILT = ROOT / "build" / "conformance"
 _WHEN_REQUIRED = {
     "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
     "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
@@ -94,44 +86,23 @@ class ProgramClient:
 
 
 def _python(file: str) -> Callable[[], list[str]]:
-    return lambda: [sys.executable, str(_SOURCES / "python" / file)]
+    return lambda: [sys.executable, str(SOURCES / "python" / file)]
 
 
 def _javascript() -> list[str]:
-    directory = _built("js", [program("npm"), "ci", "--no-audit", "--no-fund", "--ignore-scripts"])
+    directory = built("js", [program("npm"), "ci", "--no-audit", "--no-fund", "--ignore-scripts"])
     return [program("node"), str(directory / "client.mjs")]
 
 
 def _go() -> list[str]:
-    return [str(_built("go", [program("go"), "build", "-o", "client", "."]) / "client")]
+    return [str(built("go", [program("go"), "build", "-o", "client", "."]) / "client")]
 
 
 def _java() -> list[str]:
     maven = [program("mvn"), "-q", "-B", "compile", "dependency:copy-dependencies"]
-    target = _built("java", [*maven, "-DoutputDirectory=target/lib"]) / "target"
+    target = built("java", [*maven, "-DoutputDirectory=target/lib"]) / "target"
     # The client lives for seconds: the first compiler is enough.
     return [program("java"), "-XX:TieredStopAtLevel=1", "-cp", f"{target}/classes:{target}/lib/*", "Client"]
-
-
-def _built(name: str, command: list[str]) -> Path:
-    """Copy the sources and run ``command`` there, unless they were built as they are; return where."""
-    sources, target = _SOURCES / name, _BUILT / name
-    digest = hashlib.sha256()
-    for path in sorted(path for path in sources.rglob("*") if path.is_file()):
-        digest.update(f"{path.relative_to(sources)}\0".encode() + path.read_bytes())
-    stamp = target / "built"
-    if stamp.exists() and stamp.read_text() == digest.hexdigest():
-        return target
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(sources, target)
-    print(f"building conformance/clients/{name}", flush=True)
-    done = subprocess.run(
-        command, cwd=target, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise Refused(f"{name} cannot be built: {(done.stderr + done.stdout).strip()[-500:]}")
-    stamp.write_text(digest.hexdigest())
-    return target
 
 
 # What a presigned URL is for is fetched by the program itself.

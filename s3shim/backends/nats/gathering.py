@@ -9,7 +9,7 @@ from s3shim.backends.nats.format import Content
 from s3shim.backends.nats.pieces import read_content
 from s3shim.backends.nats.stored import StoredBody
 from s3shim.backends.nats.upload_records import PartRecord
-from s3shim.backends.nats.writing import Written, store_rest
+from s3shim.backends.nats.written import Written, store_rest
 
 _READ = 1 << 20
 

@@ -191,7 +191,7 @@ class JetStream:
         request = json.dumps(payload).encode() if payload else b""
         seconds = self.timeout if timeout is None else timeout
         message = await self.link().request(f"{self.prefix}.{operation}", request, seconds)
-        return _checked(message)
+        return checked(message.data)
 
     async def publish(self, subject: str, data: bytes, headers: Headers | None = None) -> int:
         """Store a message; return its sequence number.
@@ -199,7 +199,7 @@ class JetStream:
         Raises JetStreamError; NotSent, also where no stream takes the subject; NoAnswer: it may be stored.
         """
         message = await self.link().request(subject, data, self.timeout, headers)
-        return int(_checked(message)["seq"])
+        return int(checked(message.data)["seq"])
 
     async def purge(self, stream: str, subject: str, *, below: int = 0) -> int:
         """Remove the messages on ``subject``, those under ``below`` where it is given; return how many."""
@@ -225,12 +225,13 @@ def checked_sequence(message: Msg) -> int:
     """Return the sequence number that an acknowledgement tells. Raises JetStreamError, NotSent."""
     if status_of(message) == "503":
         raise NotSent("no stream takes the subject")
-    return int(_checked(message)["seq"])
+    return int(checked(message.data)["seq"])
 
 
-def _checked(message: Msg) -> dict[str, Any]:
+def checked(data: bytes) -> dict[str, Any]:
+    """Return an answer that is no refusal. Raises JetStreamError, NoAnswer."""
     try:
-        answer: dict[str, Any] = json.loads(message.data)
+        answer: dict[str, Any] = json.loads(data)
     except ValueError:
         raise NoAnswer("the answer is no JSON") from None
     error = answer.get("error")

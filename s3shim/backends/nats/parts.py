@@ -8,7 +8,7 @@ from s3shim.backends.nats.failures import WRONG_LAST_SEQUENCE, JetStreamError, a
 from s3shim.backends.nats.store import Calls, Store
 from s3shim.backends.nats.upload_records import PartRecord, load_part, part_key
 from s3shim.backends.nats.uploads import find_open, find_upload
-from s3shim.backends.nats.writing import Written, store_rest
+from s3shim.backends.nats.written import Written, store_rest
 from s3shim.errors import Code, S3Error
 from s3shim.model import Body, PartInfo, UploadRef
 

@@ -7,13 +7,15 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from nats.aio.client import Client
+
 from s3shim.backends.nats.bridge import Bridge
 from s3shim.backends.nats.census import Census
 from s3shim.backends.nats.connection import Connection
 from s3shim.backends.nats.failures import FAILURES, NotSent, answered
 from s3shim.backends.nats.jetstream import JetStream
 from s3shim.backends.nats.settings import NatsSettings
-from s3shim.backends.nats.wires import Unanswered, Wires
+from s3shim.backends.nats.wires import Unanswered, Wire, Wires
 from s3shim.errors import Code, S3Error
 
 T = TypeVar("T")
@@ -92,11 +94,21 @@ class Remote:
 
     def ask(self, operation: str, query: bytes) -> list[tuple[bytes, bytes]]:
         """Return an answer of JetStream to this thread itself; see Wire.ask. Raises Unanswered."""
+        return self._wires.ask(self._client(), f"{self.js.prefix}.{operation}", query)
+
+    def borrow(self) -> Wire:
+        """Return a connection for this thread, to be given back or closed. Raises Unanswered."""
+        return self._wires.borrow(self._client(), self.js.timeout)
+
+    def give_back(self, wire: Wire) -> None:
+        """Keep a connection on which nothing is outstanding."""
+        self._wires.give_back(wire)
+
+    def _client(self) -> Client:
         try:
-            client = self.connection.link().client
+            return self.connection.link().client
         except NotSent:
             raise Unanswered from None
-        return self._wires.ask(client, f"{self.js.prefix}.{operation}", query)
 
     def call(self, work: Coroutine[Any, Any, T], bucket: str = "") -> T:
         """Return what ``work`` returns, done in the loop; its FAILURES are S3Error."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from s3shim.backends.nats.reading import Opened, info_at, open_object
 from s3shim.backends.nats.store import Store
 from s3shim.backends.nats.stored import StoredBody
-from s3shim.backends.nats.writing import Written
+from s3shim.backends.nats.written import Written
 from s3shim.conditions import NO_CONDITIONS, check_copy
 from s3shim.copying import Copy
 from s3shim.ranges import ByteRange

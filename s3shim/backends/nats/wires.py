@@ -1,9 +1,10 @@
-"""Plain connections for small reads, each used by one request's thread at a time, without the loop.
+"""Plain connections for small reads and long writes, each of one thread at a time, without the loop.
 
 Most of what a small read costs is the way into the loop and back: two changes of threads, a task, its
 futures, a timer. A thread that sends its question itself and waits for the answer pays a third of that. Only
 what may be asked twice goes this way: whatever is not an answer is asked again through the loop, with its
-retries and its deadline. Servers that demand TLS or a signed nonce are asked through the loop alone.
+retries and its deadline; and chunks, under a nuid that is thrown away where one of them fails. Servers that
+demand TLS or a signed nonce are talked to through the loop alone.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Sequence
 from urllib.parse import ParseResult
 
 from nats.aio.client import Client
@@ -44,11 +46,8 @@ class Wire:
         self._socket = socket.create_connection(address, patience)
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # The kernel's own timeout: Python's costs a poll before each call.
             self._socket.settimeout(None)
-            limit = struct.pack("ll", *divmod(int(patience * 1_000_000), 1_000_000))
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+            self.be_patient(patience)
             self._greet(login)
         except BaseException:
             self._socket.close()
@@ -60,42 +59,72 @@ class Wire:
             raise ValueError("the server demands TLS")
         self._inbox = f"_INBOX.{info['client_id']}{int(time.time() * 1e6):x}".encode()
         hello = {"verbose": False, "pedantic": False, "lang": "python3", "version": "1", "protocol": 1}
-        hello |= {"headers": True, "no_responders": True, "name": "s3shim reads", **login}
-        greeting = b"CONNECT %b\r\nSUB %b.* 1\r\nPING\r\n" % (json.dumps(hello).encode(), self._inbox)
+        hello |= {"headers": True, "no_responders": True, "name": "s3shim", **login}
+        greeting = b"CONNECT %b\r\nSUB %b.* 1\r\n" % (json.dumps(hello).encode(), self._inbox)
         self._socket.sendall(greeting)
-        while (line := self._line()) != b"PONG":
-            if line.startswith(b"-ERR"):
-                raise ValueError(line.decode("utf-8", "replace"))
+        self.ping()
 
     def ask(self, subject: str, payload: bytes) -> list[tuple[bytes, bytes]]:
         """Return the answer, or the messages of a batch: of each its headers as they came, and its data.
 
         Raises Unanswered; OSError and ValueError where the connection is of no use any more.
         """
-        self._number += 1
-        reply = b"%b.%x" % (self._inbox, self._number)
+        reply = self.new_reply()
         self._socket.sendall(b"PUB %b %b %d\r\n%b\r\n" % (subject.encode(), reply, len(payload), payload))
         found: list[tuple[bytes, bytes]] = []
         while True:
+            head, data = self.receive(reply)
+            if not head:
+                return [(b"", data)]
+            if head.startswith(_END):
+                return found
+            if head.startswith(_STATUS):
+                raise Unanswered
+            found.append((head, data))
+
+    def new_reply(self) -> bytes:
+        """Return a subject that no answer has come on."""
+        self._number += 1
+        return b"%b.%x" % (self._inbox, self._number)
+
+    def send(self, pieces: Sequence[bytes | memoryview]) -> None:
+        """Send bytes in order. Raises OSError: the connection is of no use then."""
+        sent = self._socket.sendmsg(pieces)
+        for piece in pieces:
+            if sent < len(piece):
+                self._socket.sendall(memoryview(piece)[sent:])
+            sent = max(sent - len(piece), 0)
+
+    def receive(self, reply: bytes) -> tuple[bytes, bytes]:
+        """Return the next message on ``reply``: its headers as they came, b"" for none, and its data.
+
+        Raises OSError, ValueError, IndexError: the connection is of no use then.
+        """
+        while True:
             words = self._line().split()
-            if words[0] == b"MSG":
+            if words[0] in (b"MSG", b"HMSG"):
                 data = self._take(int(words[-1]))
                 if words[1] == reply:
-                    return [(b"", data)]
-            elif words[0] == b"HMSG":
-                size = int(words[-2])
-                data = self._take(int(words[-1]))
-                if words[1] == reply:
-                    head = data[:size]
-                    if head.startswith(_END):
-                        return found
-                    if head.startswith(_STATUS):
-                        raise Unanswered
-                    found.append((head, data[size:]))
+                    size = int(words[-2]) if words[0] == b"HMSG" else 0
+                    return data[:size], data[size:]
             elif words[0] == b"PING":
                 self._socket.sendall(b"PONG\r\n")
             elif words[0] == b"-ERR":
                 raise ValueError(b" ".join(words).decode("utf-8", "replace"))
+
+    def ping(self) -> None:
+        """Raise OSError, ValueError where nobody is at the other end."""
+        self._socket.sendall(b"PING\r\n")
+        while (line := self._line()) != b"PONG":
+            if line.startswith(b"-ERR"):
+                raise ValueError(line.decode("utf-8", "replace"))
+
+    def be_patient(self, seconds: float) -> None:
+        """Wait so long at most in each call of the kernel."""
+        # The kernel's own timeout: Python's costs a poll before each call.
+        limit = struct.pack("ll", *divmod(int(seconds * 1_000_000), 1_000_000))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
     def _line(self) -> bytes:
         start = 0
@@ -140,24 +169,45 @@ class Wires:
 
     def ask(self, client: Client, subject: str, payload: bytes) -> list[tuple[bytes, bytes]]:
         """Return what ``Wire.ask`` does. ``client`` is the loop's. Raises Unanswered."""
-        if self._signed or not client.is_connected or time.monotonic() < self._not_before:
-            raise Unanswered
-        wire = None
+        wire = self._reach(client)
         try:
-            wire = self._wire(client.connected_url)
             answer = wire.ask(subject, payload)
         except Unanswered:
-            if wire is not None:
-                self._give_back(wire)
+            self.give_back(wire)
             raise
-        except (OSError, ValueError, KeyError, IndexError):
-            if wire is None:
-                self._not_before = time.monotonic() + _PAUSE
-            else:
-                wire.close()
+        except (OSError, ValueError, IndexError):
+            wire.close()
             raise Unanswered from None
-        self._give_back(wire)
+        self.give_back(wire)
         return answer
+
+    def borrow(self, client: Client, patience: float) -> Wire:
+        """Return a connection that lives, to be given back or closed. Raises Unanswered."""
+        while True:
+            wire = self._reach(client)
+            try:
+                wire.ping()
+                wire.be_patient(patience)
+                return wire
+            except (OSError, ValueError):
+                wire.close()
+
+    def give_back(self, wire: Wire) -> None:
+        """Keep a connection on which nothing is outstanding."""
+        with self._lock:
+            if not self._closed and len(self._free) < _KEPT:
+                self._free.append(wire)
+                return
+        wire.close()
+
+    def _reach(self, client: Client) -> Wire:
+        if self._signed or not client.is_connected or time.monotonic() < self._not_before:
+            raise Unanswered
+        try:
+            return self._wire(client.connected_url)
+        except (OSError, ValueError, KeyError):
+            self._not_before = time.monotonic() + _PAUSE
+            raise Unanswered from None
 
     def _wire(self, url: ParseResult | None) -> Wire:
         if url is None or url.hostname is None or url.scheme not in ("nats", "tcp"):
@@ -172,13 +222,6 @@ class Wires:
                 return wire
             wire.close()
         return Wire(address, self._login or _login_in(url), self._patience)
-
-    def _give_back(self, wire: Wire) -> None:
-        with self._lock:
-            if not self._closed and len(self._free) < _KEPT:
-                self._free.append(wire)
-                return
-        wire.close()
 
     def close(self) -> None:
         """Close all that nobody uses; the rest follows."""
