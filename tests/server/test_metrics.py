@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from s3shim import __version__
 from tests.nats_server import NatsServer
 from tests.server.process import GUNICORN, Server, serve, workers
 
@@ -139,7 +140,7 @@ def test_several_workers_on_nats(run: Callable[..., Server], nats: NatsServer) -
     known = {"nats_objectstore_buckets_total": 0, "s3shim_nats_sync_always": 0, STATE: 1, RECONNECTS: 0}
     eventually(server, lambda seen: seen["s3shim_workers"] == 2 and seen.items() >= known.items())
     expected = {
-        "version": "0.1.0",
+        "version": __version__,
         "backend": "nats",
         "durability": "delayed",
         "nats_connected": True,
@@ -197,12 +198,12 @@ def test_the_log_says_that_an_embedded_server_always_syncs(
 def test_the_log_says_that_it_is_not_known(run: Callable[..., Server], nats: NatsServer) -> None:
     server = run("--backend", "nats", "--nats-servers", nats.url)
     assert (
-        'level=info msg="whether JetStream syncs writes before it acknowledges them is not known: '
-        '--nats-monitor names who tells" durability=unknown\n'
+        'level=info msg="whether JetStream syncs writes before it acknowledges them is not known, '
+        'by default it does not: --nats-monitor names who tells" durability=unknown\n'
     ) in server.stderr
     eventually(server, lambda seen: STATE in seen and "s3shim_nats_sync_always" not in seen)
 
 
 def test_stats_of_the_local_store(run: Callable[..., Server]) -> None:
     server = run("--stats-endpoint")
-    assert stats(server) == {"version": "0.1.0", "backend": "local", "durability": "full"}
+    assert stats(server) == {"version": __version__, "backend": "local", "durability": "full"}
