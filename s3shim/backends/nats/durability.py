@@ -18,7 +18,7 @@ from s3shim.measures import Durability
 _TIMEOUT = 2.0
 _LONGEST = 1 << 20
 
-_QUESTION = "whether JetStream syncs writes before it acknowledges them"
+_UNKNOWN = "whether JetStream syncs writes before it acknowledges them is not known, by default it does not"
 
 # What the environment says of proxies is not meant for a server's monitor.
 _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
@@ -61,12 +61,12 @@ def ask(monitor: str) -> Syncing:
 def announce(settings: NatsSettings) -> None:
     """Write the one line of the log that says what an acknowledged write has behind it."""
     if settings.monitor is None:
-        _say(logging.INFO, Durability.UNKNOWN, f"{_QUESTION} is not known: --nats-monitor names who tells")
+        _say(logging.INFO, Durability.UNKNOWN, f"{_UNKNOWN}: --nats-monitor names who tells")
         return
     try:
         found = ask(settings.monitor)
     except NotTold as reason:
-        _say(logging.WARNING, Durability.UNKNOWN, f"{_QUESTION} is not known: {reason}")
+        _say(logging.WARNING, Durability.UNKNOWN, f"{_UNKNOWN}: {reason}")
         return
     if found.always:
         _say(logging.INFO, found.durability, "JetStream syncs writes before it acknowledges them")
