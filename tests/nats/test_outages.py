@@ -97,14 +97,14 @@ def test_a_stopped_server_is_answered_for_in_time(run_server, tmp_path):
             late = time.monotonic() + 5
             while time.monotonic() < late:
                 for data in datas:
-                    for call in (
-                        lambda data=data: put(backend, f"new {len(data)}", data),
-                        lambda data=data: get(backend, f"old {len(data)}"),
-                        lambda: backend.head_bucket("bucket"),
-                    ):
+                    for name, call in {
+                        "put": lambda data=data: put(backend, f"new {len(data)}", data),
+                        "get": lambda data=data: get(backend, f"old {len(data)}"),
+                        "head": lambda: backend.head_bucket("bucket"),
+                    }.items():
                         code, took = timed(call)
                         assert code is Code.ServiceUnavailable
-                        assert took < TIMEOUT + 1
+                        assert took < TIMEOUT + 1, f"{name} {len(data)}"
             assert code_of(backend.check) is Code.ServiceUnavailable
         finally:
             server.resume()

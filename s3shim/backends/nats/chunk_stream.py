@@ -6,6 +6,8 @@ quarter of the gateway's processor time.
 
 from __future__ import annotations
 
+import contextlib
+
 from s3shim import checksums
 from s3shim.backends.nats.failures import NoAnswer, NotSent
 from s3shim.backends.nats.format import CHECKSUM_HEADER, CHUNK_SIZE, chunk_subject
@@ -14,6 +16,7 @@ from s3shim.backends.nats.remote import Remote
 from s3shim.backends.nats.wires import Unanswered, Wire
 
 _UNDER_WAY = 8
+_AT_ONCE = 0.5
 _NOBODY = b"NATS/1.0 503"
 
 
@@ -32,6 +35,7 @@ class ChunkStream:
         self._subject = chunk_subject(bucket, nuid).encode()
         self._reply = wire.new_reply()
         self._under_way = 0
+        self._broken = False
 
     def send(self, window: bytearray) -> None:
         """Send the chunks of a window, and wait until not too many are under way.
@@ -53,6 +57,7 @@ class ChunkStream:
         try:
             self.wire.send(pieces)
         except OSError as error:
+            self._broken = True
             raise NoAnswer(str(error)) from None
         while self._under_way > _UNDER_WAY:
             self._acknowledge()
@@ -66,13 +71,23 @@ class ChunkStream:
         try:
             head, data = self.wire.receive(self._reply)
         except (OSError, ValueError, IndexError) as error:
+            self._broken = True
             raise NoAnswer(str(error) or "chunks were not acknowledged in time") from None
+        self._under_way -= 1
         if head.startswith(_NOBODY):
             raise NotSent("no stream takes the subject")
         self.last = int(checked(data)["seq"])
         self.first = self.first or self.last
         self.count += 1
-        self._under_way -= 1
+
+    def end(self) -> None:
+        """Close the wire, after what is under way has come, if it comes at once. What came is not told."""
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            self.wire.be_patient(_AT_ONCE)
+            while self._under_way and not self._broken:
+                self.wire.receive(self._reply)
+                self._under_way -= 1
+        self.wire.close()
 
 
 def open_stream(remote: Remote, bucket: str, nuid: str) -> ChunkStream | None:

@@ -121,6 +121,7 @@ class Wire:
 
     def be_patient(self, seconds: float) -> None:
         """Wait so long at most in each call of the kernel."""
+        self.patience = seconds
         # The kernel's own timeout: Python's costs a poll before each call.
         limit = struct.pack("ll", *divmod(int(seconds * 1_000_000), 1_000_000))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
@@ -161,7 +162,9 @@ class Wires:
     def __init__(self, settings: NatsSettings) -> None:
         self._login = _login(settings)
         self._patience = min(_PATIENCE, settings.timeout / 2)
-        self._signed = settings.nkey is not None or settings.creds is not None
+        # With an authority of its own TLS is a must: whoever is in the middle must not be told the password.
+        by_loop = (settings.nkey, settings.creds, settings.tls_ca, settings.tls_cert)
+        self._by_loop = any(file is not None for file in by_loop)
         self._free: list[Wire] = []
         self._not_before = 0.0
         self._lock = threading.Lock()
@@ -189,11 +192,18 @@ class Wires:
                 wire.ping()
                 wire.be_patient(patience)
                 return wire
+            except BlockingIOError:
+                # A new one to the same server would be waited for as long.
+                wire.close()
+                self._not_before = time.monotonic() + _PAUSE
+                raise Unanswered from None
             except (OSError, ValueError):
                 wire.close()
 
     def give_back(self, wire: Wire) -> None:
         """Keep a connection on which nothing is outstanding."""
+        if wire.patience != self._patience:
+            wire.be_patient(self._patience)
         with self._lock:
             if not self._closed and len(self._free) < _KEPT:
                 self._free.append(wire)
@@ -201,9 +211,11 @@ class Wires:
         wire.close()
 
     def _reach(self, client: Client) -> Wire:
-        if self._signed or not client.is_connected or time.monotonic() < self._not_before:
+        if self._by_loop or not client.is_connected or time.monotonic() < self._not_before:
             raise Unanswered
         try:
+            if getattr(client, "_server_info", {}).get("tls_required"):
+                raise ValueError("the server demands TLS")
             return self._wire(client.connected_url)
         except (OSError, ValueError, KeyError):
             self._not_before = time.monotonic() + _PAUSE

@@ -12,13 +12,13 @@ import math
 import time
 from collections import deque
 from collections.abc import Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
 from s3shim import checksums
 from s3shim.backends.nats.chunk_stream import ChunkStream, open_stream
 from s3shim.backends.nats.chunks import WINDOW, ChunkWriter, split
-from s3shim.backends.nats.failures import FAILURES, NotSent, answer_of
+from s3shim.backends.nats.failures import FAILURES, NoAnswer, NotSent, answer_of
 from s3shim.backends.nats.format import Content, new_nuid
 from s3shim.backends.nats.store import Store
 from s3shim.errors import Code, S3Error
@@ -49,6 +49,7 @@ class Written:
         self.writer: ChunkWriter | None = None
         self._stream: ChunkStream | None = None
         self._windows: deque[Future[None]] = deque()
+        self._unanswered = False
         self._moved = time.monotonic()
 
     def take(self, body: Body) -> None:
@@ -136,6 +137,7 @@ class Written:
             except S3Error as error:
                 return error
         answer = answer_of(failure, self.bucket)
+        self._unanswered = isinstance(failure, NoAnswer)
         if answer.code is Code.InsufficientStorage:
             self.store.reclaim.press()
         return answer
@@ -160,12 +162,15 @@ class Written:
         self.nuid, self.writer = new_nuid(), None
 
     def discard(self) -> None:
-        """Remove what was stored; see ``remove``."""
-        for future in self._windows:
+        """Remove what was stored, once what is under way has come, if it comes at once; see ``remove``."""
+        late = wait(self._windows, 0.0 if self._unanswered else _AT_ONCE).not_done
+        for future in late:
             future.cancel()
         if self._stream is not None:
-            self._stream.wire.close()
-        if self.writer is not None:
+            self._stream.end()
+        if late:
+            self.store.reclaim.abandon(self.bucket, self.nuid)
+        elif self.writer is not None:
             with contextlib.suppress(S3Error):
                 self.store.call(self.remove())
 
@@ -174,8 +179,10 @@ class Written:
 
         It is done again later: what was just sent may be stored only after it was removed.
         """
-        if self.writer is not None:
-            self.store.reclaim.abandon(self.bucket, self.nuid)
+        if self.writer is None:
+            return
+        self.store.reclaim.abandon(self.bucket, self.nuid)
+        if not self._unanswered:
             with contextlib.suppress(TimeoutError, *FAILURES):
                 async with asyncio.timeout(_AT_ONCE):
                     await self.store.reclaim.remove(self.bucket, self.nuid)
@@ -193,7 +200,7 @@ async def store_rest(written: Written) -> None:
     """
     store, bucket = written.store, written.bucket
     again = written.writer is None
-    deadline = time.monotonic() + store.js.timeout
+    deadline = time.monotonic() + store.js.timeout / 2
     while True:
         try:
             if written.rest and written.writer is None:
