@@ -11,6 +11,7 @@ from tests.nats.rig import BUCKET, ready, started, until
 from tests.nats.test_connection import Authority
 
 TIMEOUT = 1.0
+SLACK = 3.0  # the machine may be busy with other things
 
 
 def timed(call, *args, **kwargs):
@@ -104,7 +105,7 @@ def test_a_stopped_server_is_answered_for_in_time(run_server, tmp_path):
                     ):
                         code, took = timed(call)
                         assert code is Code.ServiceUnavailable
-                        assert took < TIMEOUT + 1
+                        assert took < TIMEOUT + SLACK
             assert code_of(backend.check) is Code.ServiceUnavailable
         finally:
             server.resume()
