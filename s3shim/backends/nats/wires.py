@@ -21,7 +21,7 @@ from nats.aio.client import Client
 
 from s3shim.backends.nats.settings import NatsSettings
 
-_PATIENCE = 1.0
+_PATIENCE = 2.5
 """Seconds without an answer after which the loop is asked, which has more of them; at most half of those."""
 
 _PAUSE = 1.0
@@ -96,7 +96,14 @@ class Wire:
             sent = max(sent - len(piece), 0)
 
     def receive(self, reply: bytes) -> tuple[bytes, bytes]:
-        """Return the next message on ``reply``: its headers as they came, b"" for none, and its data.
+        """Return the next message on ``reply``; see ``next``."""
+        while True:
+            subject, head, data = self.next()
+            if subject == reply:
+                return head, data
+
+    def next(self) -> tuple[bytes, bytes, bytes]:
+        """Return the next message: its subject, its headers as they came, b"" for none, and its data.
 
         Raises OSError, ValueError, IndexError: the connection is of no use then.
         """
@@ -104,10 +111,9 @@ class Wire:
             words = self._line().split()
             if words[0] in (b"MSG", b"HMSG"):
                 data = self._take(int(words[-1]))
-                if words[1] == reply:
-                    size = int(words[-2]) if words[0] == b"HMSG" else 0
-                    return data[:size], data[size:]
-            elif words[0] == b"PING":
+                size = int(words[-2]) if words[0] == b"HMSG" else 0
+                return words[1], data[:size], data[size:]
+            if words[0] == b"PING":
                 self._socket.sendall(b"PONG\r\n")
             elif words[0] == b"-ERR":
                 raise ValueError(b" ".join(words).decode("utf-8", "replace"))
@@ -169,14 +175,14 @@ class Wires:
 
     def ask(self, client: Client, subject: str, payload: bytes) -> list[tuple[bytes, bytes]]:
         """Return what ``Wire.ask`` does. ``client`` is the loop's. Raises Unanswered."""
-        wire = self._reach(client)
+        wire = self.reach(client)
         try:
             answer = wire.ask(subject, payload)
         except Unanswered:
             self.give_back(wire)
             raise
-        except (OSError, ValueError, IndexError):
-            wire.close()
+        except (OSError, ValueError, IndexError) as error:
+            self.lose(wire, error)
             raise Unanswered from None
         self.give_back(wire)
         return answer
@@ -184,13 +190,19 @@ class Wires:
     def borrow(self, client: Client, patience: float) -> Wire:
         """Return a connection that lives, to be given back or closed. Raises Unanswered."""
         while True:
-            wire = self._reach(client)
+            wire = self.reach(client)
             try:
                 wire.ping()
                 wire.be_patient(patience)
                 return wire
-            except (OSError, ValueError):
-                wire.close()
+            except (OSError, ValueError) as error:
+                self.lose(wire, error)
+
+    def lose(self, wire: Wire, error: Exception) -> None:
+        """Close a connection that failed; where the server says nothing, leave it alone for a while."""
+        wire.close()
+        if isinstance(error, BlockingIOError):
+            self._not_before = time.monotonic() + _PAUSE
 
     def give_back(self, wire: Wire) -> None:
         """Keep a connection on which nothing is outstanding."""
@@ -200,7 +212,8 @@ class Wires:
                 return
         wire.close()
 
-    def _reach(self, client: Client) -> Wire:
+    def reach(self, client: Client) -> Wire:
+        """Return a connection, to be given back or closed. Raises Unanswered."""
         if self._signed or not client.is_connected or time.monotonic() < self._not_before:
             raise Unanswered
         try:
