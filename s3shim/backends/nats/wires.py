@@ -22,7 +22,7 @@ from nats.aio.client import Client
 from s3shim.backends.nats.settings import NatsSettings
 
 _PATIENCE = 2.5
-"""Seconds without an answer after which the loop is asked, which has more of them; at most half of those."""
+"""Seconds without an answer after which the loop is asked, which has at least four times as many."""
 
 _PAUSE = 1.0
 _KEPT = 64
@@ -43,6 +43,7 @@ class Wire:
         self._buffer = bytearray()
         self._inbox = b"_INBOX.s3shim"
         self._number = 0
+        self._patience = 0.0
         self._socket = socket.create_connection(address, patience)
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -127,6 +128,9 @@ class Wire:
 
     def be_patient(self, seconds: float) -> None:
         """Wait so long at most in each call of the kernel."""
+        if seconds == self._patience:
+            return
+        self._patience = seconds
         # The kernel's own timeout: Python's costs a poll before each call.
         limit = struct.pack("ll", *divmod(int(seconds * 1_000_000), 1_000_000))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
@@ -166,7 +170,7 @@ class Wires:
 
     def __init__(self, settings: NatsSettings) -> None:
         self._login = _login(settings)
-        self._patience = min(_PATIENCE, settings.timeout / 2)
+        self._patience = min(_PATIENCE, settings.timeout / 4)
         self._signed = settings.nkey is not None or settings.creds is not None
         self._free: list[Wire] = []
         self._not_before = 0.0
@@ -206,6 +210,7 @@ class Wires:
 
     def give_back(self, wire: Wire) -> None:
         """Keep a connection on which nothing is outstanding."""
+        wire.be_patient(self._patience)
         with self._lock:
             if not self._closed and len(self._free) < _KEPT:
                 self._free.append(wire)
