@@ -176,5 +176,9 @@ def storage_of(config: Config) -> Storage:
         return NatsStorage(config)
     if config.upstream is None:
         return LocalStorage(config)
+    try:
+        config.upstream.check()
+    except ValueError as error:
+        raise StoreRefused(str(error)) from None
     files = {f"--upstream-{name}": getattr(config.upstream, name) for name in _UPSTREAM_FILES}
     return FarStorage(config.data, {flag.replace("_", "-"): path for flag, path in files.items()})

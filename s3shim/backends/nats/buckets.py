@@ -93,6 +93,10 @@ class BucketStreams:
         except FAILURES as failure:
             self._seen.pop(bucket, None)
             raise answer_of(failure, bucket) from None
+        return self.note(bucket, answer)
+
+    def note(self, bucket: str, answer: dict[str, Any]) -> BucketStream:
+        """Return the bucket that an answer of STREAM.INFO speaks of, and remember it; for any thread."""
         found = self._of(bucket, answer)
         if len(self._seen) > 10_000:
             self._seen.clear()

@@ -15,6 +15,8 @@ from s3shim.backends.nats.jetstream import checked
 from s3shim.backends.nats.remote import Remote
 from s3shim.backends.nats.wires import Unanswered, Wire
 
+Piece = bytes | memoryview
+
 _UNDER_WAY = 8
 _AT_ONCE = 0.5
 _NOBODY = b"NATS/1.0 503"
@@ -42,17 +44,11 @@ class ChunkStream:
 
         Raises JetStreamError, NotSent, NoAnswer.
         """
-        pieces: list[bytes | memoryview] = []
+        pieces: list[Piece] = []
         view = memoryview(window)
         for start in range(0, len(view), CHUNK_SIZE):
             chunk = view[start : start + CHUNK_SIZE]
-            header = f"NATS/1.0\r\n{CHECKSUM_HEADER}: {checksums.crc64nvme(chunk):016x}\r\n\r\n".encode()
-            sizes = (len(header), len(header) + len(chunk))
-            pieces += (
-                b"HPUB %b %b %d %d\r\n%b" % (self._subject, self._reply, *sizes, header),
-                chunk,
-                b"\r\n",
-            )
+            pieces += framed(self._subject, self._reply, chunk)
             self._under_way += 1
         try:
             self.wire.send(pieces)
@@ -88,6 +84,15 @@ class ChunkStream:
                 self.wire.receive(self._reply)
                 self._under_way -= 1
         self.wire.close()
+
+
+def framed(
+    subject: bytes, reply: bytes, chunk: bytes | memoryview
+) -> tuple[bytes, bytes | memoryview, bytes]:
+    """Return a chunk as it is sent, with its checksum."""
+    header = f"NATS/1.0\r\n{CHECKSUM_HEADER}: {checksums.crc64nvme(chunk):016x}\r\n\r\n".encode()
+    sizes = (len(header), len(header) + len(chunk))
+    return b"HPUB %b %b %d %d\r\n%b" % (subject, reply, *sizes, header), chunk, b"\r\n"
 
 
 def open_stream(remote: Remote, bucket: str, nuid: str) -> ChunkStream | None:

@@ -96,13 +96,21 @@ class Remote:
         """Return an answer of JetStream to this thread itself; see Wire.ask. Raises Unanswered."""
         return self._wires.ask(self._client(), f"{self.js.prefix}.{operation}", query)
 
-    def borrow(self) -> Wire:
+    def reach(self) -> Wire:
         """Return a connection for this thread, to be given back or closed. Raises Unanswered."""
+        return self._wires.reach(self._client())
+
+    def borrow(self) -> Wire:
+        """Return one that has just answered, and waits as long as the loop does. Raises Unanswered."""
         return self._wires.borrow(self._client(), self.js.timeout)
 
     def give_back(self, wire: Wire) -> None:
         """Keep a connection on which nothing is outstanding."""
         self._wires.give_back(wire)
+
+    def lose(self, wire: Wire, error: Exception) -> None:
+        """Close a connection that failed."""
+        self._wires.lose(wire, error)
 
     def _client(self) -> Client:
         try:

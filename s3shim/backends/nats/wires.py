@@ -21,8 +21,8 @@ from nats.aio.client import Client
 
 from s3shim.backends.nats.settings import NatsSettings
 
-_PATIENCE = 1.0
-"""Seconds without an answer after which the loop is asked, which has more of them; at most half of those."""
+_PATIENCE = 2.5
+"""Seconds without an answer after which the loop is asked, which has at least four times as many."""
 
 _PAUSE = 1.0
 _KEPT = 64
@@ -43,6 +43,7 @@ class Wire:
         self._buffer = bytearray()
         self._inbox = b"_INBOX.s3shim"
         self._number = 0
+        self._patience = 0.0
         self._socket = socket.create_connection(address, patience)
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -96,7 +97,14 @@ class Wire:
             sent = max(sent - len(piece), 0)
 
     def receive(self, reply: bytes) -> tuple[bytes, bytes]:
-        """Return the next message on ``reply``: its headers as they came, b"" for none, and its data.
+        """Return the next message on ``reply``; see ``next``."""
+        while True:
+            subject, head, data = self.next()
+            if subject == reply:
+                return head, data
+
+    def next(self) -> tuple[bytes, bytes, bytes]:
+        """Return the next message: its subject, its headers as they came, b"" for none, and its data.
 
         Raises OSError, ValueError, IndexError: the connection is of no use then.
         """
@@ -104,10 +112,9 @@ class Wire:
             words = self._line().split()
             if words[0] in (b"MSG", b"HMSG"):
                 data = self._take(int(words[-1]))
-                if words[1] == reply:
-                    size = int(words[-2]) if words[0] == b"HMSG" else 0
-                    return data[:size], data[size:]
-            elif words[0] == b"PING":
+                size = int(words[-2]) if words[0] == b"HMSG" else 0
+                return words[1], data[:size], data[size:]
+            if words[0] == b"PING":
                 self._socket.sendall(b"PONG\r\n")
             elif words[0] == b"-ERR":
                 raise ValueError(b" ".join(words).decode("utf-8", "replace"))
@@ -121,7 +128,9 @@ class Wire:
 
     def be_patient(self, seconds: float) -> None:
         """Wait so long at most in each call of the kernel."""
-        self.patience = seconds
+        if seconds == self._patience:
+            return
+        self._patience = seconds
         # The kernel's own timeout: Python's costs a poll before each call.
         limit = struct.pack("ll", *divmod(int(seconds * 1_000_000), 1_000_000))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
@@ -161,7 +170,7 @@ class Wires:
 
     def __init__(self, settings: NatsSettings) -> None:
         self._login = _login(settings)
-        self._patience = min(_PATIENCE, settings.timeout / 2)
+        self._patience = min(_PATIENCE, settings.timeout / 4)
         # With an authority of its own TLS is a must: whoever is in the middle must not be told the password.
         by_loop = (settings.nkey, settings.creds, settings.tls_ca, settings.tls_cert)
         self._by_loop = any(file is not None for file in by_loop)
@@ -172,14 +181,14 @@ class Wires:
 
     def ask(self, client: Client, subject: str, payload: bytes) -> list[tuple[bytes, bytes]]:
         """Return what ``Wire.ask`` does. ``client`` is the loop's. Raises Unanswered."""
-        wire = self._reach(client)
+        wire = self.reach(client)
         try:
             answer = wire.ask(subject, payload)
         except Unanswered:
             self.give_back(wire)
             raise
-        except (OSError, ValueError, IndexError):
-            wire.close()
+        except (OSError, ValueError, IndexError) as error:
+            self.lose(wire, error)
             raise Unanswered from None
         self.give_back(wire)
         return answer
@@ -187,30 +196,31 @@ class Wires:
     def borrow(self, client: Client, patience: float) -> Wire:
         """Return a connection that lives, to be given back or closed. Raises Unanswered."""
         while True:
-            wire = self._reach(client)
+            wire = self.reach(client)
             try:
                 wire.ping()
                 wire.be_patient(patience)
                 return wire
-            except BlockingIOError:
-                # A new one to the same server would be waited for as long.
-                wire.close()
-                self._not_before = time.monotonic() + _PAUSE
-                raise Unanswered from None
-            except (OSError, ValueError):
-                wire.close()
+            except (OSError, ValueError) as error:
+                self.lose(wire, error)
+
+    def lose(self, wire: Wire, error: Exception) -> None:
+        """Close a connection that failed; where the server says nothing, leave it alone for a while."""
+        wire.close()
+        if isinstance(error, BlockingIOError):
+            self._not_before = time.monotonic() + _PAUSE
 
     def give_back(self, wire: Wire) -> None:
         """Keep a connection on which nothing is outstanding."""
-        if wire.patience != self._patience:
-            wire.be_patient(self._patience)
+        wire.be_patient(self._patience)
         with self._lock:
             if not self._closed and len(self._free) < _KEPT:
                 self._free.append(wire)
                 return
         wire.close()
 
-    def _reach(self, client: Client) -> Wire:
+    def reach(self, client: Client) -> Wire:
+        """Return a connection, to be given back or closed. Raises Unanswered."""
         if self._by_loop or not client.is_connected or time.monotonic() < self._not_before:
             raise Unanswered
         try:

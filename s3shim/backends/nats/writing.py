@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 
+from s3shim.backends.nats.at_once import Found, begin
 from s3shim.backends.nats.chunks import write_parts
 from s3shim.backends.nats.failures import Uncertain
 from s3shim.backends.nats.format import write_entry
@@ -17,15 +18,24 @@ from s3shim.conditions import Conditions
 from s3shim.model import Body, ObjectInfo, ObjectMeta, ObjectPart, ObjectRef
 
 
-async def finish(written: Written, info: ObjectInfo, parts: list[ObjectPart], conditions: Conditions) -> None:
+async def finish(
+    written: Written,
+    info: ObjectInfo,
+    parts: list[ObjectPart],
+    conditions: Conditions,
+    found: Found | None = None,
+) -> None:
     """Store the rest of the chunks, and make them the object. Raises as ``Catalog.replace``, but Uncertain.
+
+    ``found`` is what ``begin`` found, where it has stored the rest.
 
     Nothing is left behind where it fails, unless it cannot be told whether it did: then the sweep finds out.
     """
     store, bucket = written.store, written.bucket
     try:
         written.check_age()
-        current = await both(store.catalog.entry(bucket, info.key), store_rest(written))
+        if found is None:
+            found = Found(await both(store.catalog.entry(bucket, info.key), store_rest(written)))
         content = written.content
         await write_parts(store.js, bucket, written.nuid, parts)
         data = write_entry(bucket, info, content, parts)
@@ -34,7 +44,7 @@ async def finish(written: Written, info: ObjectInfo, parts: list[ObjectPart], co
         raise
     try:
         replaced = await store.catalog.replace(
-            bucket, info.key, data, content, conditions, current, written.looked
+            bucket, info.key, data, content, conditions, found.entry, written.looked
         )
     except Uncertain:
         raise
@@ -55,5 +65,5 @@ class Writing(Calls):
         written.take(body)
         now = time.time_ns() // 1_000_000
         info = ObjectInfo(ref.key, written.size, written.digests.md5, now, meta, written.sums)
-        store.call(finish(written, info, [], conditions))
+        store.call(finish(written, info, [], conditions, begin(written, ref.key)))
         return info

@@ -156,6 +156,12 @@ class Written:
         """The checksum of the client's algorithm; SHA-256 was computed for NATS's own digest."""
         return dict([next(iter(self.digests.checksums.items()))])
 
+    def rest_is_stored(self, sequences: list[int], looked: float) -> None:
+        """Note that all there was is stored, as these messages, and when the bucket was looked at."""
+        self.writer = ChunkWriter(self.store.js, self.bucket, self.nuid)
+        self.writer.count, self.rest, self.looked = len(sequences), [], looked
+        self.writer.first, self.writer.last = sequences[0], sequences[-1]
+
     def begin_anew(self) -> None:
         """Give up what was stored, under another nuid what is sent now cannot be mixed with it."""
         self.store.reclaim.abandon(self.bucket, self.nuid)
