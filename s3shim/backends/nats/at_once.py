@@ -80,7 +80,7 @@ def _exchange(written: Written, key: str, wire: Wire, now: float) -> Found:
 
 def _entry(data: bytes) -> Entry | None:
     try:
-        return entry_in(stored_in(checked(data)))
+        return entry_in(stored_in(checked(data), bare=True))
     except JetStreamError as refused:
         if refused.code == MESSAGE_NOT_FOUND:
             return None

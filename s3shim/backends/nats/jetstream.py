@@ -209,15 +209,15 @@ class JetStream:
         return int((await self.do(f"STREAM.PURGE.{stream}", query)).get("purged", 0))
 
 
-def stored_in(answer: dict[str, Any]) -> Stored:
-    """Return the message in an answer of STREAM.MSG.GET."""
+def stored_in(answer: dict[str, Any], *, bare: bool = False) -> Stored:
+    """Return the message in an answer of STREAM.MSG.GET, ``bare`` without its headers."""
     found = answer["message"]
     return Stored(
         found["subject"],
         found["seq"],
         milliseconds(found["time"]),
         b64decode(found.get("data", "")),
-        headers_in(b64decode(found.get("hdrs", ""))),
+        {} if bare else headers_in(b64decode(found.get("hdrs", ""))),
     )
 
 

@@ -71,7 +71,7 @@ def _asked(store: Store, bucket: str, key: str) -> Entry | None:
         raise Unanswered from None
     error = answer.get("error")
     if error is None:
-        return entry_in(stored_in(answer))
+        return entry_in(stored_in(answer, bare=True))
     if error.get("err_code") == MESSAGE_NOT_FOUND:
         return None
     raise Unanswered
