@@ -62,6 +62,11 @@ def located(store: Store, ref: ObjectRef) -> Place:
 
 
 def _asked(store: Store, bucket: str, key: str) -> Entry | None:
+    known = store.buckets.remembered(bucket)
+    if known is not None and known.direct and known.replicas == 1:
+        entry = _asked_directly(store, bucket, key)
+        if entry is not None:
+            return entry
     query = b'{"last_by_subj":"%b"}' % meta_subject(bucket, key).encode()
     answered = store.remote.ask(f"STREAM.MSG.GET.{stream_of(bucket)}", query)
     try:
@@ -75,6 +80,22 @@ def _asked(store: Store, bucket: str, key: str) -> Entry | None:
     if error.get("err_code") == MESSAGE_NOT_FOUND:
         return None
     raise Unanswered
+
+
+def _asked_directly(store: Store, bucket: str, key: str) -> Entry | None:
+    """Return the entry in the only copy of a stream, None where the leader is to be asked after all.
+
+    A mirror of the stream may answer too, and names itself; what it does not find it may not have yet.
+    """
+    stream = stream_of(bucket)
+    found = store.remote.ask(f"DIRECT.GET.{stream}.{meta_subject(bucket, key)}", b"", batch=False)
+    if not found:
+        return None
+    [(head, data)] = found
+    headers = headers_in(head)
+    if headers.get("Nats-Stream") != stream:
+        return None
+    return entry_in(direct(headers, data))
 
 
 def only_chunk(store: Store, place: Place) -> list[Stored] | None:

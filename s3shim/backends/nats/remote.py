@@ -92,9 +92,9 @@ class Remote:
             self._asked = time.monotonic()
         return self._answers
 
-    def ask(self, operation: str, query: bytes) -> list[tuple[bytes, bytes]]:
+    def ask(self, operation: str, query: bytes, *, batch: bool = True) -> list[tuple[bytes, bytes]]:
         """Return an answer of JetStream to this thread itself; see Wire.ask. Raises Unanswered."""
-        return self._wires.ask(self._client(), f"{self.js.prefix}.{operation}", query)
+        return self._wires.ask(self._client(), f"{self.js.prefix}.{operation}", query, batch=batch)
 
     def reach(self) -> Wire:
         """Return a connection for this thread, to be given back or closed. Raises Unanswered."""

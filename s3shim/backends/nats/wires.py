@@ -65,10 +65,11 @@ class Wire:
         self._socket.sendall(greeting)
         self.ping()
 
-    def ask(self, subject: str, payload: bytes) -> list[tuple[bytes, bytes]]:
+    def ask(self, subject: str, payload: bytes, *, batch: bool = True) -> list[tuple[bytes, bytes]]:
         """Return the answer, or the messages of a batch: of each its headers as they came, and its data.
 
-        Raises Unanswered; OSError and ValueError where the connection is of no use any more.
+        Where it is no ``batch`` a message has no end behind it. Raises Unanswered; OSError and ValueError
+        where the connection is of no use any more.
         """
         reply = self.new_reply()
         self._socket.sendall(b"PUB %b %b %d\r\n%b\r\n" % (subject.encode(), reply, len(payload), payload))
@@ -82,6 +83,8 @@ class Wire:
             if head.startswith(_STATUS):
                 raise Unanswered
             found.append((head, data))
+            if not batch:
+                return found
 
     def new_reply(self) -> bytes:
         """Return a subject that no answer has come on."""
@@ -179,11 +182,13 @@ class Wires:
         self._lock = threading.Lock()
         self._closed = False
 
-    def ask(self, client: Client, subject: str, payload: bytes) -> list[tuple[bytes, bytes]]:
+    def ask(
+        self, client: Client, subject: str, payload: bytes, *, batch: bool = True
+    ) -> list[tuple[bytes, bytes]]:
         """Return what ``Wire.ask`` does. ``client`` is the loop's. Raises Unanswered."""
         wire = self.reach(client)
         try:
-            answer = wire.ask(subject, payload)
+            answer = wire.ask(subject, payload, batch=batch)
         except Unanswered:
             self.give_back(wire)
             raise
