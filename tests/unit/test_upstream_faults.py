@@ -148,6 +148,16 @@ def test_an_upstream_that_is_not_there_and_comes(tmp_path):
         backend.close()
 
 
+def test_an_upstream_that_was_never_asked_is_asked_once_a_second(over):
+    """Until it answers, requests do not queue to find out what it can do."""
+    backend, fake = over(lambda asked: error(503, "SlowDown"), dialect="auto", attempts=1)
+    codes = [code_of(get, backend, "key") for _ in range(20)]
+    assert (codes[0], set(codes[1:])) == (Code.SlowDown, {Code.ServiceUnavailable})
+    assert len(fake.asked) == 1
+    time.sleep(1.1)
+    assert code_of(get, backend, "key") is Code.SlowDown
+
+
 def test_a_stall_ends_in_time(over):
     backend, _ = over(lambda asked: Answer(stall=True), attempts=1)
     began = time.monotonic()

@@ -195,7 +195,8 @@ class Client:
         query = "&".join(
             f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in sorted(request.query.items())
         )
-        headers = self._signed(request, f"{host}{self._suffix}", path, query)
+        named = f"[{host}]" if ":" in host else host
+        headers = self._signed(request, f"{named}{self._suffix}", path, query)
         if once is not None:
             if request.length is None:
                 headers["Transfer-Encoding"] = "chunked"
