@@ -148,6 +148,16 @@ def test_an_upstream_that_is_not_there_and_comes(tmp_path):
         backend.close()
 
 
+def test_an_upstream_that_was_never_asked_is_asked_once_a_second(over):
+    """Until it answers, requests do not queue to find out what it can do."""
+    backend, fake = over(lambda asked: error(503, "SlowDown"), dialect="auto", attempts=1)
+    codes = [code_of(get, backend, "key") for _ in range(20)]
+    assert (codes[0], set(codes[1:])) == (Code.SlowDown, {Code.ServiceUnavailable})
+    assert len(fake.asked) == 1
+    time.sleep(1.1)
+    assert code_of(get, backend, "key") is Code.SlowDown
+
+
 def test_a_stall_ends_in_time(over):
     backend, _ = over(lambda asked: Answer(stall=True), attempts=1)
     began = time.monotonic()
@@ -172,15 +182,34 @@ def test_a_connection_that_was_closed_meanwhile_is_replaced(over):
     assert len(fake.asked) == 2
 
 
+def staged_puts(fake):
+    return [asked.body for asked in fake.asked if asked.method == "PUT" and "/staged/" in asked.path]
+
+
 def test_a_body_that_was_half_sent_is_not_sent_again(over):
+    backend, fake = over(
+        lambda asked: error(503, "SlowDown") if "staged" in asked.path and asked.method == "PUT" else Answer()
+    )
+    assert code_of(put, backend, "key", pattern(3_000_000)) is Code.SlowDown
+    assert len(staged_puts(fake)) == 1
+    assert [asked for asked in fake.asked if asked.path == "/bucket/key"] == []
+
+
+def test_the_first_mebibyte_of_a_body_is_sent_again(over):
+    """A kept connection may have been closed in the very moment."""
+    data = pattern(900_000)
+    lost = [1]
+
     def answer(asked):
-        return error(503, "SlowDown") if "staged" in asked.path and asked.method == "PUT" else Answer()
+        if asked.method != "PUT":
+            return Answer(200, headers={"ETag": f'"{md5(data)}"'})
+        if "staged" in asked.path:
+            return None if lost and lost.pop() else Answer(200, headers={"ETag": f'"{md5(data)}"'})
+        return Answer(200, f"<CopyObjectResult><ETag>{md5(data)}</ETag></CopyObjectResult>".encode())
 
     backend, fake = over(answer)
-    assert code_of(put, backend, "key", pattern(100_000)) is Code.SlowDown
-    sent = [(asked.method, asked.path.partition("staged")[1]) for asked in fake.asked]
-    assert sent.count(("PUT", "staged")) == 1
-    assert [asked for asked in fake.asked if asked.path == "/bucket/key"] == []
+    assert put(backend, "key", BytesBody(data, piece=100_000)).etag == md5(data)
+    assert staged_puts(fake) == [data, data]
 
 
 # -- bytes that are not those that were sent or stored -------------------------------------------

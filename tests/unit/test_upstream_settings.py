@@ -135,6 +135,18 @@ def test_virtual_hosts(tmp_path):
     assert fake.asked[0].headers["Host"].startswith("bucket.127.0.0.1:")
 
 
+def test_the_host_of_an_ipv6_address_has_brackets(tmp_path, monkeypatch):
+    backend = backend_over("http://[::1]:9", tmp_path)
+    signed = []
+    monkeypatch.setattr(
+        "s3shim.backends.upstream.client.sign_v4_s3",
+        lambda **request: signed.append(request["headers"]["Host"]),
+    )
+    assert code_of(put, backend, "key") is Code.ServiceUnavailable
+    assert set(signed) == {"[::1]:9"}
+    backend.close()
+
+
 def test_connections_are_used_again(tmp_path):
     peers = set()
     with FakeUpstream(lambda asked: Answer()) as fake:

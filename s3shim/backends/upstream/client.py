@@ -35,6 +35,7 @@ _HASHED = 64 * 1024
 """Bodies up to so many bytes have their SHA-256 signed over plain HTTP; beyond, their MD5 guards them."""
 
 _ERROR_BODY = 64 * 1024
+_REPLAYED = 1024**2
 _UNSIGNED = "UNSIGNED-PAYLOAD"
 _NOTHING = sha256(b"").hexdigest()
 
@@ -67,20 +68,34 @@ class BodyFailed(Exception):
 
 
 class _Once:
-    """Chunks that tell whether any was asked for; an error of their source is not taken for the wire's."""
+    """Chunks that are sent once, but for the first mebibyte, which is kept until there is more.
+
+    A kept connection may turn out to be closed only when a body is under way. ``spent`` tells that the
+    chunks cannot be had again. An error of their source is not taken for the wire's.
+    """
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = chunks
-        self.begun = False
+        self._chunks = iter(chunks)
+        self._kept: list[bytes] = []
+        self._size = 0
+        self.spent = False
 
     def __iter__(self) -> Iterator[bytes]:
-        self.begun = True
-        try:
-            yield from self._chunks
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            raise BodyFailed from error
+        yield from list(self._kept)
+        while True:
+            try:
+                chunk = next(self._chunks, None)
+            except BaseException as error:
+                raise BodyFailed from error
+            if chunk is None:
+                return
+            self._size += len(chunk)
+            if self._size > _REPLAYED:
+                self.spent = True
+                self._kept.clear()
+            else:
+                self._kept.append(chunk)
+            yield chunk
 
 
 class Client:
@@ -148,22 +163,22 @@ class Client:
 
     def _exchange(self, request: Request) -> BaseHTTPResponse:
         deadline = time.monotonic() + self._settings.deadline
+        once = _Once(request.chunks) if request.chunks is not None else None
         attempt = 0
         while True:
             attempt += 1
-            once = _Once(request.chunks) if request.chunks is not None else None
             try:
                 response = self._once(request, once)
             except BodyFailed as error:
                 raise error.__cause__ or error from None
             except (failures.HTTPError, OSError) as error:
-                again = never_sent(error) if once and once.begun else True
+                again = never_sent(error) or not (once and once.spent)
                 outcome = error_of_failure(error)
             else:
                 if response.status < 300:
                     return response
                 outcome = self._refusal(request, response)
-                again = response.status in RETRIED and not (once and once.begun)
+                again = response.status in RETRIED and not (once and once.spent)
             delay = random.uniform(0, min(2.0, 0.05 * 2**attempt))
             if not again or attempt >= self._settings.attempts or time.monotonic() + delay > deadline:
                 raise outcome
@@ -174,8 +189,8 @@ class Client:
             body = response.read(_ERROR_BODY)
         except (failures.HTTPError, OSError):
             body = b""
-        # What was sent of a body that the upstream did not want is still in the connection.
-        if request.chunks is not None or len(body) >= _ERROR_BODY:
+        # A body that the upstream did not want may still be in the connection, which it may close any time.
+        if request.chunks is not None or request.body or len(body) >= _ERROR_BODY:
             response.close()
         else:
             response.release_conn()
@@ -195,7 +210,8 @@ class Client:
         query = "&".join(
             f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in sorted(request.query.items())
         )
-        headers = self._signed(request, f"{host}{self._suffix}", path, query)
+        named = f"[{host}]" if ":" in host else host
+        headers = self._signed(request, f"{named}{self._suffix}", path, query)
         if once is not None:
             if request.length is None:
                 headers["Transfer-Encoding"] = "chunked"

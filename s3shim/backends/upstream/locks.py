@@ -84,6 +84,8 @@ class Locks:
 
     def stamp(self, bucket: str) -> bytes:
         """Return the stamp of a bucket: another one after it was made or removed on this host."""
+        if self._stamps < 0:
+            raise S3Error(Code.ServiceUnavailable)
         return os.pread(self._stamps, _SLOT, _slot(bucket))
 
     def restamp(self, bucket: str) -> None:

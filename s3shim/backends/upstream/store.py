@@ -45,6 +45,7 @@ class Store:
         self._dialect: Dialect | None = None
         self._buckets: dict[str, Bucket] = {}
         self._own_bucket_known = False
+        self._silent_until = 0.0
         self._open = False
 
     def start(self) -> None:
@@ -76,7 +77,14 @@ class Store:
     def dialect(self) -> Dialect:
         """How this upstream behaves. Raises S3Error where that must be asked of it and it does not answer."""
         if self._dialect is None:
-            self._dialect = PROFILES.get(self.settings.dialect) or self.find_dialect()
+            # While it does not answer, not every request has to find that out.
+            if time.monotonic() < self._silent_until:
+                raise S3Error(Code.ServiceUnavailable, "The storage cannot be reached.")
+            try:
+                self._dialect = PROFILES.get(self.settings.dialect) or self.find_dialect()
+            except S3Error:
+                self._silent_until = time.monotonic() + _REMEMBERED
+                raise
         return self._dialect
 
     def find_dialect(self) -> Dialect:
