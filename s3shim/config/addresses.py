@@ -62,12 +62,6 @@ def _login(text: str | None) -> Login | None:
     return Login(unquote(user), unquote(password) if colon else None)
 
 
-def leases(text: str) -> str:
-    """Return a list of NATS servers as it was written; a login in a URL stays there."""
-    servers(text)
-    return text
-
-
 def monitor(text: str) -> str:
     """Return the URL of a NATS server's monitor, without a slash at its end."""
     match = _URL.fullmatch(text.removesuffix("/"))

@@ -296,13 +296,6 @@ _UPSTREAM = (
         "1MiB",
         "largest body that is sent in one request that can be repeated",
     ),
-    Setting(
-        "upstream_leases",
-        addresses.leases,
-        None,
-        "NATS servers, by commas, that let several services share one S3 behind",
-        secret=True,
-    ),
 )
 
 

@@ -227,7 +227,7 @@ def test_what_another_s3_is_told_by_default() -> None:
     assert (settings.access_key, settings.secret_key, settings.session_token) == ("GKabc", "Geheimnis", None)
     assert (settings.credentials, settings.profile) == (None, None)
     assert (settings.region, settings.path_style, settings.ca) == ("us-east-1", True, None)
-    assert (settings.bucket, settings.prefix, settings.dialect, settings.leases) == (None, "", "auto", None)
+    assert (settings.bucket, settings.prefix, settings.dialect) == (None, "", "auto")
     assert (settings.connections, settings.attempts, settings.block_size) == (32, 4, 2**20)
     assert (settings.records, settings.deadline) == ("s3shim-records", 60)
     assert "Geheim" not in repr(settings)
@@ -242,7 +242,7 @@ def test_every_setting_of_another_s3_arrives() -> None:
         "--upstream-prefix", "ours/", "--upstream-dialect", "garage", "--upstream-connections", "4",
         "--upstream-connect-timeout", "1", "--upstream-first-byte-timeout", "2",
         "--upstream-idle-timeout", "3",
-        "--upstream-attempts", "5", "--upstream-block-size", "64KiB", "--upstream-leases", "nats://u:p@a,u:p@b",
+        "--upstream-attempts", "5", "--upstream-block-size", "64KiB",
         "--account", "main", "--upload-expiry", "9", "--upstream-records", "own-records",
         "--upstream-deadline", "7",
     )  # fmt: skip
@@ -255,7 +255,7 @@ def test_every_setting_of_another_s3_arrives() -> None:
     assert (settings.ca, settings.bucket, settings.prefix) == (Path("/ca"), "one-bucket", "ours/")
     assert (settings.dialect, settings.connections, settings.attempts) == ("garage", 4, 5)
     assert (settings.connect_timeout, settings.first_byte_timeout, settings.idle_timeout) == (1, 2, 3)
-    assert (settings.block_size, settings.leases) == (2**16, "nats://u:p@a,u:p@b")
+    assert settings.block_size == 2**16
     assert (settings.account, settings.upload_expiry) == ("main", 9)
     assert upstream("--upstream-credentials", "/k").credentials == Path("/k")
     assert upstream("--upstream-profile", "p").profile == "p"
@@ -332,7 +332,6 @@ def test_what_is_refused_of_another_s3(arguments: list[str], said: str) -> None:
         ("upstream-secret-key", "", False),
         ("upstream-secret-key", "Geheim\0nis", False),
         ("upstream-session-token", "Geheim\n", False),
-        ("upstream-leases", "http://Geheim@a", False),
         ("upstream-region", "US EAST", True),
         ("upstream-addressing", "dns", True),
         ("upstream-bucket", "A", True),

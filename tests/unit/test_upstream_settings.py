@@ -34,7 +34,6 @@ GOOD = {"endpoint": "http://127.0.0.1:3900", "access_key": "a", "secret_key": "s
         ({"bucket": ""}, "is empty"),
         ({"dialect": "klingon"}, "unknown upstream dialect"),
         ({"attempts": 0}, "at least 1"),
-        ({"leases": "nats://127.0.0.1:4222"}, "not there yet"),
     ],
 )
 def test_each_wrong_setting_is_an_error_of_its_own(tmp_path, wrong, message):

@@ -43,7 +43,6 @@ class UpstreamSettings:
     attempts: int = 4
     block_size: int = 1024**2
     account: str = "default"
-    leases: str | None = field(default=None, repr=False)
     upload_expiry: int = 604_800
 
     def check(self) -> None:
@@ -76,7 +75,5 @@ class UpstreamSettings:
         if self.dialect != "auto" and self.dialect not in PROFILES:
             known = ", ".join(sorted(PROFILES))
             raise ValueError(f"unknown upstream dialect {self.dialect!r}; known are auto, {known}")
-        if self.leases is not None:
-            raise ValueError("leases across machines are not there yet: run without --upstream-leases")
         if self.attempts < 1 or self.block_size < 1:
             raise ValueError("upstream attempts and block size are at least 1")
