@@ -9,9 +9,10 @@ INPUTS := setup.cfg pyproject.toml s3shim/__init__.py
 serve: .venv/serve.stamp
 	@exec $(BIN)/s3shim serve $(if $(LISTEN),--listen "$(LISTEN)") $(if $(DATA),--data "$(DATA)")
 
-# WORKER=gthread or WORKER=s3shim: the tests of the wire go through that gunicorn worker.
+# In three processes: most tests wait for disks and servers. WORKER=gthread or WORKER=s3shim: the tests of the wire go
+# through that gunicorn worker.
 test: .venv/test.stamp
-	$(BIN)/python -m pytest $(if $(WORKER),--worker $(WORKER)) $(TESTS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile $(if $(WORKER),--worker $(WORKER)) $(TESTS)
 
 check: .venv/check.stamp
 	$(BIN)/ruff check .

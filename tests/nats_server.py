@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import functools
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -143,8 +145,12 @@ class NatsServer:
 
 @functools.cache
 def shared_server() -> NatsServer:
-    """Return a server for all tests of this process that need one of their own not."""
-    return NatsServer(Path(tempfile.mkdtemp(prefix="s3shim-nats-"))).start()
+    """Return a server for all tests of this process that need none of their own; it ends with the process."""
+    directory = tempfile.mkdtemp(prefix="s3shim-nats-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    server = NatsServer(Path(directory)).start()
+    atexit.register(server.kill)
+    return server
 
 
 def nats_backend(path: Path, **settings) -> NatsBackend:

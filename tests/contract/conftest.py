@@ -19,7 +19,7 @@ from s3shim.backends.upstream.backend import UpstreamBackend
 from s3shim.model import BucketInfo, ObjectRef
 from tests.contract import upstreams
 from tests.contract.bodies import code_of
-from tests.nats_server import nats_backend, shared_server
+from tests.nats_server import nats_backend
 
 INLINE_MAX = 1000
 BLOCK = 4096
@@ -94,8 +94,6 @@ def make_backend(request, tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def servers():
-    """End the servers that were started for the storages."""
+    """End the servers of another S3."""
     yield
     upstreams.stop_all()
-    if shared_server.cache_info().currsize:
-        shared_server().kill()

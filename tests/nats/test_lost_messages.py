@@ -81,7 +81,7 @@ def test_the_metadata_or_its_answer_is_lost_once(proxy, backend, key, what, answ
     loss = Loss(proxy, META, what, answers=answers)
     began = time.monotonic()
     put(backend, key, NEW)
-    assert time.monotonic() - began < TIMEOUT + 1
+    assert time.monotonic() - began < TIMEOUT + 3
     assert loss.seen >= 1
     assert get(backend, key) == NEW
     until(5, lambda: len(chunk_ids(backend)) == (1 if key == "old" else 2))
@@ -94,7 +94,7 @@ def test_the_metadata_or_its_answer_is_always_lost(proxy, backend, key, answers)
     loss = Loss(proxy, META, Proxy.DROP, answers=answers, times=100)
     began = time.monotonic()
     code = code_of(put, backend, key, NEW)
-    assert time.monotonic() - began < 2 * TIMEOUT + 1
+    assert time.monotonic() - began < 2 * TIMEOUT + 3
     assert code is (None if answers else Code.ServiceUnavailable)
     assert loss.seen >= 1
     proxy.sent = proxy.answered = lambda *_: Proxy.PASS
@@ -114,7 +114,7 @@ def test_the_connection_does_not_come_back_when_the_metadata_was_sent(proxy, bac
     proxy.sent = sent
     began = time.monotonic()
     assert code_of(put, backend, key, NEW) is Code.ServiceUnavailable
-    assert time.monotonic() - began < TIMEOUT + 1
+    assert time.monotonic() - began < TIMEOUT + 3
     with started(tmp_path / "other", proxy.server, timeout=TIMEOUT) as other:
         objects = check_sound(other)
     assert objects == ({"old": OLD, key: NEW} if stored else {"old": OLD})
@@ -126,7 +126,7 @@ def test_answers_to_chunks_are_lost(proxy, backend):
         data = pattern(size)
         began = time.monotonic()
         assert code_of(put, backend, "new", data) is Code.ServiceUnavailable
-        assert time.monotonic() - began < TIMEOUT + 1
+        assert time.monotonic() - began < TIMEOUT + 3
     proxy.sent = proxy.answered = lambda *_: Proxy.PASS
     # Nobody sweeps: what failed is removed by who failed.
     until(8, lambda: len(chunk_ids(backend)) == 1)
@@ -138,7 +138,7 @@ def test_a_tombstone_or_its_answer_is_lost(proxy, backend, answers):
     loss = Loss(proxy, META, Proxy.DROP, answers=answers)
     began = time.monotonic()
     backend.delete_object(ObjectRef("bucket", "old"), NO_CONDITIONS)
-    assert time.monotonic() - began < TIMEOUT + 1
+    assert time.monotonic() - began < TIMEOUT + 3
     assert loss.seen >= 1
     assert code_of(get, backend, "old") is Code.NoSuchKey
     until(5, lambda: not chunk_ids(backend))

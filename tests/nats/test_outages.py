@@ -78,7 +78,7 @@ def test_nats_comes_after_the_start(run_server, tmp_path):
         code, took = timed(backend.check)
         assert (code, took < 0.5) == (Code.ServiceUnavailable, True)
         code, took = timed(put, backend, "key", b"body")
-        assert (code, took < TIMEOUT + 1) == (Code.ServiceUnavailable, True)
+        assert (code, took < TIMEOUT + SLACK) == (Code.ServiceUnavailable, True)
         server.start()
         assert until(5, lambda: ready(backend)) < 5
         backend.create_bucket(BUCKET)
@@ -215,14 +215,15 @@ def test_expired_credentials_end_the_connection_until_there_are_others(run_serve
         backend.create_bucket(BUCKET)
         until(5, lambda: not ready(backend))
         code, took = timed(put, backend, "key", b"body")
-        assert (code, took < TIMEOUT + 1) == (Code.ServiceUnavailable, True)
+        assert (code, took < TIMEOUT + SLACK) == (Code.ServiceUnavailable, True)
         creds.write_text(operator.creds())
         until(5, lambda: ready(backend))
         put(backend, "key", b"body")
-    lost, refused = [record.getMessage() for record in caplog.records]
-    assert "was lost" in lost
-    assert "authentication expired" in lost
-    assert "no connection to NATS" in refused
+    said = [record.getMessage() for record in caplog.records]
+    assert "was lost" in said[0]
+    assert "authentication expired" in said[0]
+    # Whether they are tried once more before there are others depends on the moment.
+    assert all("no connection to NATS" in each or "was lost" in each for each in said[1:])
 
 
 def test_changed_certificates_are_taken_up_under_load(run_server, tmp_path, caplog):
@@ -266,5 +267,5 @@ def test_a_permission_that_is_taken_away_is_told(run_server, tmp_path, caplog):
         time.sleep(0.3)
         for _ in range(3):
             code, took = timed(put, backend, "key", b"body")
-            assert (code, took < TIMEOUT + 1) == (Code.ServiceUnavailable, True)
+            assert (code, took < TIMEOUT + SLACK) == (Code.ServiceUnavailable, True)
     assert len([record for record in caplog.records if "permissions violation" in record.getMessage()]) == 1
