@@ -6,6 +6,7 @@ import pytest
 
 from tests.contract.conftest import BACKENDS
 from tests.contract.conftest import servers as servers
+from tests.migrate.faulty import small_source
 from tests.migrate.scene import MAIN, fill
 
 NEAR = ["memory", "local"]
@@ -67,3 +68,16 @@ def target(request, tmp_path):
 def any_target(request, tmp_path):
     """Storages of each kind, empty."""
     yield from empty(request.param, tmp_path)
+
+
+@pytest.fixture
+def source():
+    """A source with few objects, whose calls can be made to fail."""
+    return small_source()
+
+
+@pytest.fixture
+def no_pauses(monkeypatch):
+    """Let what failed be tried again at once."""
+    monkeypatch.setattr("s3shim.migrate.failures.pause_after", lambda attempt: 0.001)
+    monkeypatch.setattr("s3shim.migrate.objects.pause_after", lambda attempt: 0.001)

@@ -17,22 +17,12 @@ from tests.migrate.faulty import (
     Short,
     change_bytes,
     lie,
-    small_source,
     started,
 )
 from tests.migrate.scene import MAIN, Run, state
 from tests.migrate.scene import uploads as uploads_of
 
-
-@pytest.fixture
-def source():
-    return small_source()
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch):
-    monkeypatch.setattr("s3shim.migrate.failures.pause_after", lambda attempt: 0.001)
-    monkeypatch.setattr("s3shim.migrate.objects.pause_after", lambda attempt: 0.001)
+pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
 def assert_only_failed(source, target, key, reason):

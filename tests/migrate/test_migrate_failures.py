@@ -15,22 +15,12 @@ from tests.migrate.faulty import (
     Humble,
     Strict,
     change_bytes,
-    small_source,
     started,
 )
 from tests.migrate.scene import Run, assert_same, put_sha256_parts
 from tests.migrate.scene import uploads as uploads_of
 
-
-@pytest.fixture
-def source():
-    return small_source()
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch):
-    monkeypatch.setattr("s3shim.migrate.failures.pause_after", lambda attempt: 0.001)
-    monkeypatch.setattr("s3shim.migrate.objects.pause_after", lambda attempt: 0.001)
+pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
 PASSING = [Code.ServiceUnavailable, Code.SlowDown, Code.RequestTimeout, Code.ServiceUnavailable]

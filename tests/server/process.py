@@ -126,17 +126,24 @@ def serve(tmp_path: Path, *flags: str, settings: Mapping[str, str] | None = None
 
 def refused(arguments: list[str], settings: Mapping[str, str] | None = None) -> tuple[int, str]:
     """Run a server that must not start; return its exit code and standard error."""
-    done = subprocess.run(
+    done = ended(arguments, settings)
+    assert done.stdout == ""
+    return done.returncode, done.stderr
+
+
+def ended(
+    arguments: list[str], settings: Mapping[str, str] | None = None, *, patience: float = _PATIENCE
+) -> subprocess.CompletedProcess[str]:
+    """Run a server that ends by itself, within ``patience`` seconds."""
+    return subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
         env=environment(settings),
         capture_output=True,
         text=True,
-        timeout=_PATIENCE,
+        timeout=patience,
         check=False,
     )
-    assert done.stdout == ""
-    return done.returncode, done.stderr
 
 
 @dataclass

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.process import GUNICORN, ROOT, Server, environment, refused
+from tests.server.process import GUNICORN, ROOT, Server, ended, environment, refused
 
 MODULE = ["-m", "tests.server.beside"]
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -308,15 +308,7 @@ def test_it_ends_where_no_worker_can_start(tmp_path: Path) -> None:
         "S3SHIM_DATA": str(tmp_path / "data"),
         "S3SHIM_LISTEN": "127.0.0.1:0",
     }
-    done = subprocess.run(
-        [sys.executable, *GUNICORN[:-1], "s3shim.wsgi:missing"],
-        cwd=ROOT,
-        env=environment(settings),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = ended([*GUNICORN[:-1], "s3shim.wsgi:missing"], settings, patience=60)
     assert done.returncode == 1
     assert "App failed to load" in done.stderr
     assert "Server Exiting" in (tmp_path / "own nats" / "nats-server.log").read_text()

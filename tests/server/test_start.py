@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.process import GUNICORN, ROOT, Server, environment, refused, serve
+from tests.server.process import GUNICORN, Server, ended, environment, refused, serve
 
 SERVE = ["-m", "s3shim", "serve"]
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -158,15 +158,7 @@ def test_gunicorn_takes_the_certificate_from_the_settings_only(tmp_path: Path) -
 
 def test_a_worker_that_cannot_start_ends_the_server_with_1(tmp_path: Path) -> None:
     settings = {"S3SHIM_LISTEN": "127.0.0.1:0", "S3SHIM_DATA": str(tmp_path / "data")}
-    done = subprocess.run(
-        [sys.executable, *GUNICORN[:-1], "s3shim.wsgi:missing"],
-        cwd=ROOT,
-        env=environment(settings),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = ended([*GUNICORN[:-1], "s3shim.wsgi:missing"], settings, patience=60)
     assert done.returncode == 1
     assert "App failed to load" in done.stderr
 
