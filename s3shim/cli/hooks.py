@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import ssl
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from gunicorn.errors import HaltServer
@@ -26,6 +27,7 @@ from s3shim.cli.start import (
 from s3shim.config import Address, Config, ConfigError
 from s3shim.metrics import board
 from s3shim.server.worker import hold_signals_over_forks
+from s3shim.waiting import WAITS
 
 
 class Hooks:
@@ -94,6 +96,11 @@ class Hooks:
     def ssl_context(self, cfg: Any, _default: Any) -> ssl.SSLContext | None:
         """Return what the master has read; called in a worker."""
         return self.certificate.context if self.certificate is not None else None
+
+    @staticmethod
+    def waits(announce: Callable[[], None]) -> None:
+        """In a worker: the storage tells the server when it is about to wait."""
+        WAITS.tell(announce)
 
     def on_exit(self, arbiter: Any) -> None:
         """Stop what runs beside the workers; let the code be ours where gunicorn ends as none can start."""

@@ -58,6 +58,7 @@ def settings(config: Config) -> dict[str, Any]:
                 body=config.body_timeout,
             ),
             return_memory,
+            hooks.waits,
         ),
         "worker_connections": config.connections,
         "timeout": 120,

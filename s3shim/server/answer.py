@@ -165,6 +165,7 @@ class Answer:
         elif len(data) <= _SMALL:
             self._conn.send(head + data)
         else:
+            self._conn.step_aside()
             self._conn.send(head, more=True)
             self._conn.send(data)
 
@@ -187,6 +188,7 @@ class Answer:
         head, self._head = self._head, b""
         self.begun = True
         if head:
+            self._conn.step_aside()
             self._conn.send(head, more=True)
         self._conn.send_file(piece.fd, piece.offset, piece.length)
         self._sent += piece.length

@@ -62,12 +62,14 @@ class Connection:
 
     ``buffer`` is what has come and was not asked for yet. ``phase`` is IDLE, READING or ENDING, and
     ``deadline`` (time.monotonic) until when that may last. ``discarded`` counts the bytes thrown away after
-    the last answer. ``away`` and ``short`` are the crew's.
+    the last answer. ``away`` and ``short`` are the crew's, ``aside`` is the
+    lobby's.
     """
 
     __slots__ = (
         "_away", "_body_end", "_end", "_limits", "_received", "_short", "_waited", "base", "buffer",
-        "deadline", "discarded", "fd", "handshaking", "phase", "secure", "sock", "wants_to_write",
+        "deadline", "discarded", "fd", "handshaking", "phase", "secure", "sock", "step_aside",
+        "wants_to_write",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +79,7 @@ class Connection:
         limits: Limits,
         away: Callable[[int], AbstractContextManager[None]],
         short: Callable[[], bool] = lambda: False,
+        aside: Callable[[], None] = lambda: None,
     ) -> None:
         self.sock = sock
         self.fd = sock.fileno()
@@ -90,6 +93,7 @@ class Connection:
         self._limits = limits
         self._away = away
         self._short = short
+        self.step_aside = aside
         self._end = self._body_end = math.inf
         self._waited = 0.0
         self._received = 0
@@ -257,6 +261,7 @@ class Connection:
 
         Raises TimeoutError.
         """
+        self.step_aside()
         began = time.monotonic()
         patience = min(self._limits.idle, (self._end if end is None else end) - began)
         poll = select.poll()

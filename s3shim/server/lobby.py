@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 from s3shim.server.connection import IDLE, Connection
+from s3shim.server.lead import Lead
 
 _ONCE = select.EPOLLIN | select.EPOLLONESHOT
 # A socket can be written to nearly always, so this event comes at once, after those of the others.
@@ -28,7 +29,11 @@ class Lobby:
         self._epoll.register(self._alarm, select.EPOLLIN)
         self._waiting: dict[int, Connection] = {}
         self._open: set[Connection] = set()
-        self._attendants: list[None] = []  # one for each thread in ``next``; a list counts without a lock
+        self._lead = Lead(self._epoll.fileno(), self._alarm)
+
+    def start(self) -> None:
+        """Let threads come. Raises RuntimeError where the system has none for the watch over them."""
+        self._lead.start()
 
     def __len__(self) -> int:
         """How many connections are open, served ones too."""
@@ -62,19 +67,29 @@ class Lobby:
         self._waiting[conn.fd] = conn
 
     def next(self) -> Connection | None:
-        """Wait for an event and return its connection, which is the caller's; None for nothing to do."""
-        self._attendants.append(None)
+        """Wait for an event and return its connection, which is the caller's; None for nothing to do.
+
+        One thread at a time waits here for events, the others for their turn; see Lead.
+        """
+        lead = self._lead
+        lead.take()
+        lead.attendants.append(None)
         try:
             events = self._epoll.poll(-1, 1)
         finally:
-            self._attendants.pop()
+            lead.attendants.pop()
+        lead.came()
         for fd, _ in events:
             return self._waiting.pop(fd, None)
         return None
 
     def attended(self) -> bool:
-        """Whether a thread is in ``next``: whatever comes is taken at once."""
-        return bool(self._attendants)
+        """Whether a thread is in ``next``: whatever comes is taken at once, or a tick later."""
+        return self._lead.attended()
+
+    def step_aside(self) -> None:
+        """Let another thread wait for events: the calling one is about to wait for something else."""
+        self._lead.give_up()
 
     def expired(self) -> list[Connection]:
         """Return the waiting connections whose deadline is over; they are the caller's."""
@@ -118,10 +133,12 @@ class Lobby:
     def wake_all(self) -> None:
         """Let ``next`` return at once, from now on."""
         os.eventfd_write(self._alarm, 1)
+        self._lead.end()
 
     def close(self) -> None:
         """Close all connections, and what the lobby waits with."""
         for conn in list(self._open):
             self.drop(conn)
+        self._lead.close()
         self._epoll.close()
         os.close(self._alarm)

@@ -21,6 +21,7 @@ LINGER = 2.0
 
 _DRAIN_SECONDS = 2.0
 _PIPELINED = 16  # requests of one connection before others get a turn
+_LONG = 64 * 1024  # bytes of a body that takes its time
 _REASON = 200  # characters
 _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 
@@ -108,6 +109,8 @@ class Service:
         """Serve one request; return whether the connection may carry another."""
         conn.begin()
         body = _body(head, conn)
+        if body.unread > _LONG:
+            self._lobby.step_aside()
         keep = head.keep and not self.stopping and self._limits.keepalive > 0
         answer = Answer(head, body, conn, keep=keep)
         try:

@@ -58,6 +58,10 @@ class Worker(BaseWorker):
     def housekeeping() -> None:
         """Do what is to be done now and then in each worker; worker_class may say what."""
 
+    @staticmethod
+    def waits(announce: Callable[[], None]) -> None:
+        """Take what a thread is to call before it waits for something; worker_class may say how."""
+
     def run(self) -> None:
         """Serve until told to stop, then let running requests end."""
         threads = self.cfg.threads
@@ -70,6 +74,8 @@ class Worker(BaseWorker):
         # What is there now stays: it is not worth another look of the collector.
         gc.collect()
         gc.freeze()
+        self.lobby.start()
+        self.waits(self.lobby.step_aside)
         self.crew.start()
         arrivals = select.poll()
         listeners = {listener.fileno(): listener for listener in self.sockets}
@@ -137,7 +143,7 @@ class Worker(BaseWorker):
             if self.tls is not None:
                 sock = self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
             base = connection_environ(self.base, peer, here)
-            conn = Connection(sock, base, self.limits, self.crew.away, self.crew.short)
+            conn = Connection(sock, base, self.limits, self.crew.away, self.crew.short, self.lobby.step_aside)
             conn.deadline = time.monotonic() + (self.limits.header if self.tls else self.limits.keepalive)
             self.lobby.admit(conn)
         except OSError as error:
@@ -213,12 +219,19 @@ def hold_signals_over_forks() -> None:
     )
 
 
-def worker_class(limits: Limits, housekeeping: Callable[[], None] | None = None) -> type[Worker]:
+def worker_class(
+    limits: Limits,
+    housekeeping: Callable[[], None] | None = None,
+    waits: Callable[[Callable[[], None]], None] | None = None,
+) -> type[Worker]:
     """Return a worker class with these limits; their ``keepalive`` is gunicorn's setting of that name.
 
-    ``housekeeping`` is called in the main thread of each worker, every 20 seconds.
+    ``housekeeping`` is called in the main thread of each worker, every 20 seconds. ``waits`` is given, once
+    in each worker, what threads are to call before they wait for something but their client.
     """
     members: dict[str, Any] = {"limits": limits}
     if housekeeping is not None:
         members["housekeeping"] = staticmethod(housekeeping)
+    if waits is not None:
+        members["waits"] = staticmethod(waits)
     return type("Worker", (Worker,), members)

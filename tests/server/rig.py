@@ -46,6 +46,7 @@ class Rig(AbstractContextManager["Rig"]):
         self.lobby = Lobby()
         self.service = Service(app, self.lobby, self.limits, log)
         self.crew = Crew(self.service.work, threads, most, self.lobby.attended)
+        self.lobby.start()
         self.crew.start()
         self._ended = threading.Event()
         self._clock = threading.Thread(target=self._tick, daemon=True)
@@ -60,7 +61,9 @@ class Rig(AbstractContextManager["Rig"]):
         """Return the client's end of a new connection."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        conn = Connection(ours, self._base, self.limits, self.crew.away, self.crew.short)
+        conn = Connection(
+            ours, self._base, self.limits, self.crew.away, self.crew.short, self.lobby.step_aside
+        )
         conn.deadline = math.inf
         theirs.settimeout(PATIENCE)
         self.lobby.admit(conn)

@@ -18,6 +18,7 @@ from threading import Lock
 
 from s3shim.backends.local.space import Space
 from s3shim.errors import Code, S3Error
+from s3shim.waiting import WAITS
 
 LIMIT, WINDOW = 3, 60.0  # so many failed syncs in so many seconds stop the writing
 PAUSE = 60.0  # seconds without a failure before a write is tried
@@ -56,6 +57,7 @@ class Breaker:
 
         Raises ServiceUnavailable where there is none.
         """
+        WAITS.announce()
         return self._probe() if self._tripped else _FREE
 
     @contextmanager

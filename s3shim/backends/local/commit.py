@@ -21,6 +21,7 @@ import lmdb
 from s3shim.backends.local.index import Index
 from s3shim.backends.local.tables import Edit
 from s3shim.errors import S3Error, error_of
+from s3shim.waiting import WAITS
 
 T = TypeVar("T")
 
@@ -75,6 +76,7 @@ class Committer:
             follows = self._leading
             self._leading = True
         if follows:
+            WAITS.announce()
             job.turn.acquire()
         if not job.done:
             self._lead(job)

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from s3shim.errors import Code, S3Error
 from s3shim.measures import Histogram
+from s3shim.waiting import WAITS
 
 T = TypeVar("T")
 
@@ -83,6 +84,7 @@ class Bridge:
 
     def wait(self, future: Future[T]) -> T:
         """Return what submitted work returns. Raises what it raises, and ServiceUnavailable."""
+        WAITS.announce()
         while True:
             try:
                 return future.result(_LOOK)

@@ -20,12 +20,14 @@ from urllib.parse import ParseResult
 from nats.aio.client import Client
 
 from s3shim.backends.nats.settings import NatsSettings
+from s3shim.waiting import WAITS
 
 _PATIENCE = 2.5
 """Seconds without an answer after which the loop is asked, which has at least four times as many."""
 
 _PAUSE = 1.0
 _KEPT = 64
+_SHORT = 0.0005  # seconds for an answer, as a rule, for which nobody is to be told that there is a wait
 _CHUNK = 1 << 16
 _LONGEST_LINE = 1 << 16
 _STATUS, _END = b"NATS/1.0 ", (b"NATS/1.0 204", b"NATS/1.0 404")
@@ -40,10 +42,12 @@ class Wire:
 
     def __init__(self, address: tuple[str, int], login: dict[str, str], patience: float) -> None:
         self.address = address
-        self._buffer = bytearray()
+        self._buffer = b""
+        self._at = 0
         self._inbox = b"_INBOX.s3shim"
         self._number = 0
         self._patience = 0.0
+        self._usual = 0.0
         self._socket = socket.create_connection(address, patience)
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -73,9 +77,14 @@ class Wire:
         """
         reply = self.new_reply()
         self._socket.sendall(b"PUB %b %b %d\r\n%b\r\n" % (subject.encode(), reply, len(payload), payload))
+        if self._usual > _SHORT:
+            WAITS.announce()
+        asked = time.monotonic()
         found: list[tuple[bytes, bytes]] = []
         while True:
             head, data = self.receive(reply)
+            if not found:
+                self._usual += (time.monotonic() - asked - self._usual) / 8
             if not head:
                 return [(b"", data)]
             if head.startswith(_END):
@@ -92,7 +101,8 @@ class Wire:
         return b"%b.%x" % (self._inbox, self._number)
 
     def send(self, pieces: Sequence[bytes | memoryview]) -> None:
-        """Send bytes in order. Raises OSError: the connection is of no use then."""
+        """Send bytes in order, to be stored. Raises OSError: the connection is of no use then."""
+        WAITS.announce()
         sent = self._socket.sendmsg(pieces)
         for piece in pieces:
             if sent < len(piece):
@@ -140,28 +150,32 @@ class Wire:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
     def _line(self) -> bytes:
-        start = 0
-        while (end := self._buffer.find(b"\r\n", start)) < 0:
-            start = max(len(self._buffer) - 1, 0)
-            if start > _LONGEST_LINE:
+        while (end := self._buffer.find(b"\r\n", self._at)) < 0:
+            if len(self._buffer) - self._at > _LONGEST_LINE:
                 raise ValueError("that is not NATS")
-            self._fill()
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 2]
+            more = self._more()
+            self._buffer, self._at = self._buffer[self._at :] + more, 0
+        line = self._buffer[self._at : end]
+        self._at = end + 2
         return line
 
     def _take(self, size: int) -> bytes:
-        while len(self._buffer) < size + 2:
-            self._fill()
-        data = bytes(self._buffer[:size])
-        del self._buffer[: size + 2]
-        return data
+        missing = self._at + size + 2 - len(self._buffer)
+        if missing > 0:
+            pieces = [self._buffer[self._at :]]
+            while missing > 0:
+                pieces.append(self._more())
+                missing -= len(pieces[-1])
+            self._buffer, self._at = b"".join(pieces), 0
+        start = self._at
+        self._at += size + 2
+        return self._buffer[start : start + size]
 
-    def _fill(self) -> None:
+    def _more(self) -> bytes:
         data = self._socket.recv(_CHUNK)
         if not data:
             raise OSError("the server has closed the connection")
-        self._buffer += data
+        return data
 
     def close(self) -> None:
         """Close it."""
@@ -181,6 +195,7 @@ class Wires:
         self._not_before = 0.0
         self._lock = threading.Lock()
         self._closed = False
+        self._server: tuple[ParseResult | None, tuple[str, int]] = (None, ("", 0))
 
     def ask(
         self, client: Client, subject: str, payload: bytes, *, batch: bool = True
@@ -237,9 +252,12 @@ class Wires:
             raise Unanswered from None
 
     def _wire(self, url: ParseResult | None) -> Wire:
-        if url is None or url.hostname is None or url.scheme not in ("nats", "tcp"):
-            raise ValueError("there is no server of plain TCP")
-        address = (url.hostname, url.port or 4222)
+        known, address = self._server
+        if url is None or url is not known:
+            if url is None or url.hostname is None or url.scheme not in ("nats", "tcp"):
+                raise ValueError("there is no server of plain TCP")
+            address = (url.hostname, url.port or 4222)
+            self._server = url, address
         while self._free:
             try:
                 wire = self._free.pop()

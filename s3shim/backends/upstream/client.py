@@ -27,6 +27,7 @@ from s3shim.backends.upstream.credentials import Keys
 from s3shim.backends.upstream.faults import RETRIED, error_of_failure, error_of_reply, never_sent
 from s3shim.backends.upstream.settings import UpstreamSettings
 from s3shim.errors import Code, S3Error
+from s3shim.waiting import WAITS
 
 MAX_REPLY = 32 * 1024**2
 """Bytes of an answer that is read as a whole; a listing of 1,000 keys of 1,024 bytes, encoded, has 4 MiB."""
@@ -221,6 +222,7 @@ class Client:
             headers["Content-Length"] = str(len(request.body))
         pool = pools.connection_from_host(host, self._port, self._scheme)
         body: Any = once if once is not None else request.body or None
+        WAITS.announce()
         return pool.urlopen(
             request.method,
             f"{path}?{query}" if query else path,
