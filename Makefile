@@ -51,7 +51,7 @@ crash: .venv/test.stamp
 # Needs rclone, s3cmd and git, for s3tests a checkout of ceph/s3-tests, for matrix SDKs: see docs/conformance.md.
 conformance: .venv/conformance.stamp
 	$(BIN)/python -m conformance $(if $(SUITE),--only $(SUITE)) $(if $(CASE),--case "$(CASE)") \
-		$(if $(S3TESTS),--s3-tests "$(S3TESTS)") $(if $(NATS_S3),--nats-s3 "$(NATS_S3)") \
+		$(if $(S3TESTS),--s3-tests "$(S3TESTS)") $(if $(NATS_S3),--nats-s3 "$(NATS_S3)") $(if $(NCPS),--ncps "$(NCPS)") \
 		$(if $(STORAGE),--storage $(STORAGE)) $(if $(SIZE),--size $(SIZE)) $(if $(UPDATE),--update)
 
 # Needs garage: see docs/conformance.md.
