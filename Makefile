@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INPUTS := setup.cfg pyproject.toml s3shim/__init__.py
 
-.PHONY: serve test cluster crowd proxy fuzz check crash fuzz-requests conformance conformance-garage bench bench-nats gate model docs clean
+.PHONY: serve test cluster crowd proxy fuzz check crash fuzz-requests conformance conformance-garage conformance-upstream bench bench-nats gate model docs clean
 
 serve: .venv/serve.stamp
 	@exec $(BIN)/s3shim serve $(if $(LISTEN),--listen "$(LISTEN)") $(if $(DATA),--data "$(DATA)")
@@ -57,6 +57,10 @@ conformance: .venv/conformance.stamp
 # Needs garage: see docs/conformance.md.
 conformance-garage: .venv/test.stamp
 	$(BIN)/python -m conformance.garage $(if $(TESTS),$(TESTS))
+
+# SERVER is minio or versitygw, which must be on PATH: see docs/conformance.md.
+conformance-upstream: .venv/test.stamp
+	$(BIN)/python -m conformance.upstream $(SERVER) $(if $(TESTS),$(TESTS))
 
 # Needs Go; measures s3shim and the peers that are found on PATH, with GROWTH=1 how costs grow: see docs/performance.md.
 bench: .venv/test.stamp

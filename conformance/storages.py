@@ -1,4 +1,4 @@
-"""The storages that suites run over: this machine's files, or a nats-server or Garage started beside."""
+"""The storages that suites run over: this machine's files, or a server that is started beside."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from conformance.cases import program
 from conformance.garage import garage
+from conformance.upstream import Found, upstream
 from tests.server.process import free_port
 
 _PATIENCE = 20.0
@@ -64,18 +65,22 @@ def s3(work: Path) -> Iterator[tuple[str, ...]]:
     directory = work / "garage"
     directory.mkdir()
     with garage(program("garage"), directory) as (endpoint, access_key, secret_key):
-        yield (
-            "--backend",
-            "s3",
-            "--upstream-endpoint",
-            endpoint,
-            "--upstream-region",
-            "garage",
-            "--upstream-access-key",
-            access_key,
-            "--upstream-secret-key",
-            secret_key,
-        )
+        yield _flags(Found(endpoint, "garage", access_key, secret_key))
+
+
+@contextmanager
+def minio(work: Path) -> Iterator[tuple[str, ...]]:
+    """Start a MinIO with its data in ``work``; give the flags by which s3shim uses it. Raises Refused."""
+    directory = work / "minio"
+    directory.mkdir()
+    with upstream(program("minio"), directory) as found:
+        yield _flags(found)
+
+
+def _flags(found: Found) -> tuple[str, ...]:
+    endpoint = "--backend", "s3", "--upstream-endpoint", found.endpoint, "--upstream-region", found.region
+    keys = "--upstream-access-key", found.access_key, "--upstream-secret-key", found.secret_key
+    return *endpoint, *keys
 
 
 def _wait(process: subprocess.Popen[bytes], port: int) -> None:
@@ -95,4 +100,5 @@ STORAGES: dict[str, Callable[[Path], AbstractContextManager[tuple[str, ...]]]] =
     "local": local,
     "nats": nats,
     "s3": s3,
+    "minio": minio,
 }
