@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INPUTS := setup.cfg pyproject.toml s3shim/__init__.py
 
-.PHONY: serve test cluster crowd proxy fuzz check crash fuzz-requests conformance conformance-garage bench bench-nats gate model docs clean
+.PHONY: serve test cluster crowd proxy fuzz check crash fuzz-requests conformance conformance-garage conformance-upstream bench bench-nats gate model docs clean
 
 serve: .venv/serve.stamp
 	@exec $(BIN)/s3shim serve $(if $(LISTEN),--listen "$(LISTEN)") $(if $(DATA),--data "$(DATA)")
@@ -51,12 +51,16 @@ crash: .venv/test.stamp
 # Needs rclone, s3cmd and git, for s3tests a checkout of ceph/s3-tests, for matrix SDKs: see docs/conformance.md.
 conformance: .venv/conformance.stamp
 	$(BIN)/python -m conformance $(if $(SUITE),--only $(SUITE)) $(if $(CASE),--case "$(CASE)") \
-		$(if $(S3TESTS),--s3-tests "$(S3TESTS)") $(if $(NATS_S3),--nats-s3 "$(NATS_S3)") \
+		$(if $(S3TESTS),--s3-tests "$(S3TESTS)") $(if $(NATS_S3),--nats-s3 "$(NATS_S3)") $(if $(NCPS),--ncps "$(NCPS)") \
 		$(if $(STORAGE),--storage $(STORAGE)) $(if $(SIZE),--size $(SIZE)) $(if $(UPDATE),--update)
 
 # Needs garage: see docs/conformance.md.
 conformance-garage: .venv/test.stamp
 	$(BIN)/python -m conformance.garage $(if $(TESTS),$(TESTS))
+
+# SERVER is minio or versitygw, which must be on PATH: see docs/conformance.md.
+conformance-upstream: .venv/test.stamp
+	$(BIN)/python -m conformance.upstream $(SERVER) $(if $(TESTS),$(TESTS))
 
 # Needs Go; measures s3shim and the peers that are found on PATH, with GROWTH=1 how costs grow: see docs/performance.md.
 bench: .venv/test.stamp

@@ -19,11 +19,11 @@ from conformance.nats import suite as nats
 from conformance.nginx import suite as nginx
 from conformance.s3tests import suite as s3tests
 from conformance.storages import STORAGES
-from conformance.suites import aws, large, minio_py, multipart, nats_s3, rclone, s3cmd
+from conformance.suites import aws, large, minio_py, multipart, nats_s3, ncps, rclone, s3cmd
 
-_MODULES = (aws, multipart, minio_py, s3cmd, rclone, s3tests, matrix, large, load, nginx, nats, nats_s3)
+_MODULES = (aws, multipart, minio_py, s3cmd, rclone, s3tests, matrix, large, load, nginx, nats, nats_s3, ncps)
 SUITES = {suite.name: suite for suite in (*(module.SUITE for module in _MODULES), matrix.BEHIND_NGINX)}
-ON_REQUEST = ("matrix", "matrix-nginx", "large", "load", "nginx", "nats", "nats-s3")
+ON_REQUEST = ("matrix", "matrix-nginx", "large", "load", "nginx", "nats", "nats-s3", "ncps")
 _UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _LABELS = {"pass": "PASS", "fail": "FAIL", "out": "SKIP", "n/a": "N/A"}
 
@@ -33,7 +33,7 @@ def main() -> int:
     arguments = _arguments()
     # A terminated run stops its server too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    options = Options(arguments.s3_tests, arguments.size, arguments.nats_s3)
+    options = Options(arguments.s3_tests, arguments.size, arguments.nats_s3, arguments.ncps)
     wrong: list[str] = []
     total: Counter[str] = Counter()
     for name in arguments.only or [name for name in SUITES if name not in ON_REQUEST]:
@@ -87,6 +87,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--case", default="", help="run only cases whose name contains this")
     parser.add_argument("--s3-tests", type=Path, help="a checkout of ceph/s3-tests")
     parser.add_argument("--nats-s3", type=Path, help="a checkout of wpnpeiris/nats-s3")
+    parser.add_argument("--ncps", type=Path, help="a checkout of kalbasit/ncps")
     parser.add_argument("--storage", choices=STORAGES, default="local", help="what s3shim runs over")
     parser.add_argument("--size", type=_size, default="64MiB", help="object size of large and load")
     parser.add_argument("--update", action="store_true", help="rewrite the expected lists")

@@ -48,6 +48,7 @@ class Options:
     checkout: Path | None = None
     size: int = 64 * 2**20
     nats_s3: Path | None = None
+    ncps: Path | None = None
     storage: tuple[str, ...] = ()
 
 

@@ -1,4 +1,4 @@
-"""The storages that suites run over: this machine's files, or a nats-server that is started beside."""
+"""The storages that suites run over: this machine's files, or a server that is started beside."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from conformance.cases import program
+from conformance.garage import garage
+from conformance.upstream import Found, upstream
 from tests.server.process import free_port
 
 _PATIENCE = 20.0
@@ -57,6 +59,30 @@ def nats(work: Path) -> Iterator[tuple[str, ...]]:
             process.wait()
 
 
+@contextmanager
+def s3(work: Path) -> Iterator[tuple[str, ...]]:
+    """Start a Garage with its data in ``work``; give the flags by which s3shim uses it. Raises Refused."""
+    directory = work / "garage"
+    directory.mkdir()
+    with garage(program("garage"), directory) as (endpoint, access_key, secret_key):
+        yield _flags(Found(endpoint, "garage", access_key, secret_key))
+
+
+@contextmanager
+def minio(work: Path) -> Iterator[tuple[str, ...]]:
+    """Start a MinIO with its data in ``work``; give the flags by which s3shim uses it. Raises Refused."""
+    directory = work / "minio"
+    directory.mkdir()
+    with upstream(program("minio"), directory) as found:
+        yield _flags(found)
+
+
+def _flags(found: Found) -> tuple[str, ...]:
+    endpoint = "--backend", "s3", "--upstream-endpoint", found.endpoint, "--upstream-region", found.region
+    keys = "--upstream-access-key", found.access_key, "--upstream-secret-key", found.secret_key
+    return *endpoint, *keys
+
+
 def _wait(process: subprocess.Popen[bytes], port: int) -> None:
     end = time.monotonic() + _PATIENCE
     while True:
@@ -73,4 +99,6 @@ def _wait(process: subprocess.Popen[bytes], port: int) -> None:
 STORAGES: dict[str, Callable[[Path], AbstractContextManager[tuple[str, ...]]]] = {
     "local": local,
     "nats": nats,
+    "s3": s3,
+    "minio": minio,
 }

@@ -31,7 +31,8 @@ def report(arguments: Sequence[str]) -> int:
     print(f"{settings.endpoint} (like {dialect.name})")
     for finding in findings:
         print(f"yes  {finding.name}" if finding.holds else f"no   {finding.name}: {finding.note}")
-    print(f"     keys end at {dialect.max_key} bytes")
+    piece = f", and after {dialect.max_segment} without /" if dialect.max_segment < dialect.max_key else ""
+    print(f"     keys end at {dialect.max_key} bytes{piece}")
     return PROBED
 
 

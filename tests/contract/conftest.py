@@ -17,6 +17,7 @@ from s3shim.backends.memory import MemoryBackend
 from s3shim.backends.nats.backend import NatsBackend
 from s3shim.backends.upstream.backend import UpstreamBackend
 from s3shim.model import BucketInfo, ObjectRef
+from s3shim.names import MAX_KEY_BYTES
 from tests.contract import upstreams
 from tests.contract.bodies import code_of
 from tests.nats_server import nats_backend
@@ -38,6 +39,9 @@ BACKENDS = {
 if upstreams.GARAGE in os.environ:
     BACKENDS["s3 over garage"] = UpstreamBackend, upstreams.over_garage
 
+if upstreams.OTHER in os.environ:
+    BACKENDS[f"s3 over {os.environ[upstreams.OTHER].split()[0]}"] = UpstreamBackend, upstreams.over_other
+
 
 def promising(capability: Capability) -> list[str]:
     """Return the names of the storages that promise ``capability``."""
@@ -47,6 +51,17 @@ def promising(capability: Capability) -> list[str]:
 def keeps(backend, key) -> bool:
     """Whether the storage keeps an object by this key: each does, unless what is behind it alters the key."""
     return not isinstance(backend, UpstreamBackend) or code_of(backend.at, ObjectRef("bucket", key)) is None
+
+
+def together(backend, keys) -> set:
+    """Return those of the keys that the storage keeps beside each other.
+
+    Where objects are files there is none below another: MinIO does not list it, versitygw refuses it.
+    """
+    kept = {key for key in keys if keeps(backend, key)}
+    if not isinstance(backend, UpstreamBackend) or backend.dialect.max_segment == MAX_KEY_BYTES:
+        return kept
+    return {key for key in kept if not any(key.startswith(f"{other.rstrip('/')}/") for other in kept - {key})}
 
 
 def started(name, path):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from s3shim.errors import Code
 from s3shim.model import BucketInfo, ListQuery, UploadQuery, UploadRef
 from tests.contract.bodies import code_of, get, put
+from tests.contract.conftest import keeps
 from tests.contract.uploads import begin, codes_of_every_call, complete, part_numbers, upload
 
 ALL_KEYS = ["0", "a", "a/", "a/0", "a/b", "a/b/c", "a\x01", "b0a", "\u00e9", "\U0010ffff", "k" * 1024]
@@ -94,7 +95,8 @@ def test_list_multipart_uploads_is_by_key_then_by_initiation(
 ):
     bucket = f"uploads{next(NAMES)}"
     multipart_backend.create_bucket(BucketInfo(bucket, "main", 1))
-    begun = [(key, begin(multipart_backend, key, bucket=bucket).upload_id) for key in keys]
+    fit = [key for key in keys if keeps(multipart_backend, key)]
+    begun = [(key, begin(multipart_backend, key, bucket=bucket).upload_id) for key in fit]
     expected = expected_uploads(begun, prefix, delimiter)
     assert walk_uploads(multipart_backend, bucket, prefix, delimiter, size) == expected
     for key, upload_id in begun[:3]:

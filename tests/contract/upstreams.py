@@ -115,25 +115,38 @@ GARAGE = "S3SHIM_TEST_GARAGE"
 
 def over_garage(path: Path) -> UpstreamBackend:
     """Return a backend over the Garage that the environment names, which has nothing in it."""
-    endpoint, access_key, secret_key = os.environ[GARAGE].split()
-    return _emptied(
-        UpstreamBackend(
-            UpstreamSettings(
-                endpoint,
-                path / "state",
-                region="garage",
-                access_key=access_key,
-                secret_key=secret_key,
-                block_size=BLOCK,
-            )
-        )
+    return _over(path, "garage", *os.environ[GARAGE].split())
+
+
+OTHER = "S3SHIM_TEST_UPSTREAM"
+"""The variable with name, endpoint, region, access key and secret key of any other S3."""
+
+
+def over_other(path: Path) -> UpstreamBackend:
+    """Return a backend over the S3 that the environment names, which has nothing in it."""
+    _name, endpoint, region, access_key, secret_key = os.environ[OTHER].split()
+    return _over(path, region, endpoint, access_key, secret_key)
+
+
+def _over(path: Path, region: str, endpoint: str, access_key: str, secret_key: str) -> UpstreamBackend:
+    settings = UpstreamSettings(
+        endpoint,
+        path / "state",
+        region=region,
+        access_key=access_key,
+        secret_key=secret_key,
+        block_size=BLOCK,
     )
+    return _emptied(UpstreamBackend(settings))
 
 
 def _emptied(backend: UpstreamBackend) -> UpstreamBackend:
     backend.client.start()
     for bucket, _ in read_buckets(backend.client.send(Asked("GET")).data):
+        before: list[str] = []
         while keys := [item.key for item in backend.list_page(Place(bucket, "")).items]:
+            assert keys != before, f"{bucket} cannot be emptied"
+            before = keys
             plain = [key for key in keys if key.isprintable()]
             if len(plain) > 10:
                 backend.delete_many_upstream(bucket, plain)

@@ -23,7 +23,8 @@ class Dialect:
     body whose length it is not told. ``conditions``: it honours If-Match and If-None-Match of a PUT.
     ``empty_parts``: it takes a part without a byte. ``multi_delete``: it removes many keys in one request.
     ``copy_limit`` is the size of the largest object that it copies in one request, ``unfit`` a pattern
-    found in the keys that it alters or cannot address, ``max_key`` the bytes of the longest that it keeps.
+    found in the keys that it alters or cannot address, ``max_key`` the bytes of the longest that it keeps,
+    ``max_segment`` those of the longest piece of one between two "/", which is the name of a file for some.
     """
 
     name: str
@@ -39,11 +40,14 @@ class Dialect:
     copy_limit: int = 5 * 1024**3
     unfit: str = ""
     max_key: int = MAX_KEY_BYTES
+    max_segment: int = MAX_KEY_BYTES
 
     def check_key(self, key: str) -> None:
         """Raise KeyTooLongError, InvalidArgument where the upstream keeps no object by this key as it is."""
-        if len(key) * 4 > self.max_key and len(key.encode()) > self.max_key:
-            raise S3Error(Code.KeyTooLongError, Size=len(key.encode()), MaxSizeAllowed=self.max_key)
+        for most, pieces in ((self.max_key, [key]), (self.max_segment, key.split("/"))):
+            for piece in pieces:
+                if len(piece) * 4 > most and len(piece.encode()) > most:
+                    raise S3Error(Code.KeyTooLongError, Size=len(piece.encode()), MaxSizeAllowed=most)
         if self.unfit and re.search(self.unfit, key):
             raise S3Error(
                 Code.InvalidArgument, "The storage cannot keep an object by this key.", ArgumentName="key"
@@ -65,7 +69,14 @@ PROFILES = {
             unfit="^/",
             max_key=479,  # of the 511 that its LMDB has for keys, 32 are the bucket's
         ),
-        Dialect("minio", tagging=True, checksums=True, conditions=True),
+        Dialect(
+            "minio",
+            tagging=True,
+            checksums=True,
+            conditions=True,
+            unfit=r"^/|//|(^|/)\.\.?(/|$)",
+            max_segment=255,
+        ),
         Dialect("aws", tagging=True, checksums=True, conditions=True),
         Dialect("ceph", tagging=True, copy_keeps_etag=True),
         Dialect("moto", tagging=True, chunked=True, conditions=True, empty_parts=True, unfit=r"\n"),

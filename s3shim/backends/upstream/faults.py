@@ -60,7 +60,18 @@ _OURS = {
 """What only the operator can mend: InternalError for the client, a line in the log for him."""
 
 _KEYS_REFUSED = frozenset(
-    {"InvalidURI", "InvalidObjectName", "XMinioInvalidObjectName", "InvalidUtf8Str", "InvalidKey"}
+    {
+        "InvalidURI",
+        "InvalidObjectName",
+        "InvalidUtf8Str",
+        "InvalidKey",
+        "XMinioInvalidObjectName",
+        "XMinioObjectExistsAsDirectory",
+        # versitygw keeps objects as files, and what lies below a key as those of a directory
+        "ObjectParentIsFile",
+        "ExistingObjectIsDirectory",
+        "DirectoryObjectContainsData",
+    }
 )
 
 RETRIED = frozenset({429, 500, 502, 503, 504})

@@ -21,6 +21,7 @@ from s3shim.errors import Code, S3Error
 from s3shim.names import MAX_KEY_BYTES
 
 _DATA = b"what the probe of s3shim wrote"
+_UNUSUAL = "keys with control characters, U+FFFE or U+FFFF"
 _OTHER = '"00000000000000000000000000000000"'
 
 
@@ -55,9 +56,10 @@ class Probe:
         known = profile_of(reply.headers.get("Server", ""))
         try:
             findings = [Finding(name, bool(ask()), note) for name, note, ask in self._questions()]
+            return self._dialect(known, {finding.name: finding.holds for finding in findings}), findings
         finally:
+            # Last of all: a PUT that is refused may leave a directory, which goes with its last object.
             self._clean()
-        return self._dialect(known, {finding.name: finding.holds for finding in findings}), findings
 
     def _questions(self) -> list[tuple[str, str, Callable[[], bool]]]:
         return [
@@ -75,11 +77,14 @@ class Probe:
             ("dated by the end of an upload", "copied to the key at its end", self._dated_by_end),
             ("a body that breaks off is discarded", "sent to a place of its own", self._short_body),
             ("many deletes in one request", "one request each", self._multi_delete),
-            ("keys of 1,024 bytes", "longer keys are refused", lambda: self._keeps("k" * self._room(1024))),
+            ("keys of 1,024 bytes", "longer keys are refused", lambda: self._keeps(_path(self._room()))),
+            ("keys of 1,024 bytes without /", "refused", lambda: self._keeps("k" * self._room())),
             ("keys that begin with /", "refused", lambda: self._keeps_bare("/")),
+            ("keys with //", "refused", lambda: self._keeps("a//b")),
             ("keys with line feeds", "refused", lambda: self._keeps("a\nb")),
-            ("keys with control characters", "refused", lambda: self._keeps("a\x01\x1f\x7fb")),
+            (_UNUSUAL, "refused", lambda: self._keeps("a\x01\x1f\x7f\ufffe\uffffb")),
             ("keys with . and .. as segments", "refused", lambda: self._keeps("a/../b/./c")),
+            ("keys below the key of an object", "it refuses them, or does not list them", self._nested),
         ]
 
     def _dialect(self, known: Dialect, holds: dict[str, bool]) -> Dialect:
@@ -87,13 +92,15 @@ class Probe:
             pattern
             for name, pattern in (
                 ("keys that begin with /", "^/"),
+                ("keys with //", "//"),
                 ("keys with line feeds", "\\n"),
-                ("keys with control characters", "[\\x01-\\x1f\\x7f]"),
+                (_UNUSUAL, "[\\x01-\\x1f\\x7f\ufffe\uffff]"),
                 ("keys with . and .. as segments", "(^|/)\\.\\.?(/|$)"),
             )
             if not holds[name]
         ]
         by_begin = not holds["dated by the end of an upload"]
+        max_key, max_segment = self._longest(holds)
         return replace(
             # It does not say its name, but no other dates an object by the beginning of its upload.
             PROFILES["garage"] if by_begin and known.name == "generic" else known,
@@ -107,7 +114,8 @@ class Probe:
             empty_parts=holds["a part without a byte"],
             multi_delete=holds["many deletes in one request"],
             unfit="|".join(unfit),
-            max_key=MAX_KEY_BYTES if holds["keys of 1,024 bytes"] else self._longest(),
+            max_key=max_key,
+            max_segment=max_segment,
         )
 
     # -- one question each --------------------------------------------------------------------
@@ -245,7 +253,7 @@ class Probe:
             return self._read(place) is None
         return False
 
-    def _room(self, size: int) -> int:
+    def _room(self, size: int = MAX_KEY_BYTES) -> int:
         return max(1, size - len(self._place("").key.encode()))
 
     def _keeps(self, name: str) -> bool:
@@ -268,16 +276,39 @@ class Probe:
                 self._remote.drop(place)
         return False
 
-    def _longest(self) -> int:
-        """Return the bytes of the longest key that is kept."""
-        low, high = len(self._place("").key.encode()), MAX_KEY_BYTES
+    def _nested(self) -> bool:
+        with suppress(S3Error):
+            self._put("p", _DATA)
+            self._put("p/q", _DATA)
+            listed = [item.key for item in self._remote.list_page(self._place("p")).items]
+            return listed == [self._place("p").key, self._place("p/q").key]
+        return False
+
+    def _longest(self, holds: dict[str, bool]) -> tuple[int, int]:
+        """Return the bytes of the longest key that is kept, and of the longest piece of one without "/"."""
+        max_key = MAX_KEY_BYTES
+        if not holds["keys of 1,024 bytes"]:
+            max_key += self._most(self._room(), _path) - self._room()
+        if holds["keys of 1,024 bytes without /"]:
+            return max_key, MAX_KEY_BYTES
+        room = self._room(max_key)
+        found = self._most(room, lambda size: "k" * size)
+        return max_key, MAX_KEY_BYTES if found == room else found
+
+    def _most(self, most: int, name: Callable[[int], str]) -> int:
+        """Return the greatest size, up to ``most``, of which a name is kept."""
+        low, high = 0, most + 1
         while high - low > 1:
             middle = (low + high) // 2
-            kept = self._keeps("k" * self._room(middle))
-            low, high = (middle, high) if kept else (low, middle)
+            low, high = (middle, high) if self._keeps(name(middle)) else (low, middle)
         return low
 
     def _clean(self) -> None:
         with suppress(S3Error):
             for name, _ in list(self._remote.names_own(self._stem)):
                 self._remote.drop(self._place(name))
+
+
+def _path(size: int) -> str:
+    """Return a name of so many bytes that has a "/" here and there."""
+    return (f"{'k' * 199}/" * 6)[: size - 1] + "k"

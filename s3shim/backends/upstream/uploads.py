@@ -28,6 +28,9 @@ from s3shim.paging import list_uploads_page, upload_position
 _ID = re.compile(r"[0-9a-f]{48}", re.ASCII)
 _NAMED = 180
 """Bytes of a key that lies in the name of an upload's record; a longer one is only in the record."""
+_UNNAMED = "-"
+_SEGMENT = 240
+"""Characters of a name between two "/": where objects are files, 255 are the most."""
 
 
 @dataclass(slots=True)
@@ -172,7 +175,7 @@ class Uploads(Copying):
         known: dict[str, str] = {}
         for name, _ in self.names_own(stem):
             upload_id, _, encoded = name.partition("/")
-            key = _decode(encoded) if encoded else self._key_of(stem + name)
+            key = self._key_of(stem + name) if encoded in ("", _UNNAMED) else _decode(encoded)
             if key is not None:
                 known[upload_position(key, upload_id)] = name
         positions = sorted(known)
@@ -214,7 +217,7 @@ def read_upload(data: bytes) -> Upload:
 
 def _record_name(ref: UploadRef) -> str:
     key = ref.key.encode()
-    encoded = urlsafe_b64encode(key).decode() if len(key) <= _NAMED else ""
+    encoded = urlsafe_b64encode(key).decode() if len(key) <= _NAMED else _UNNAMED
     return f"uploads/{ref.bucket}/{ref.upload_id}/{encoded}"
 
 
@@ -234,13 +237,15 @@ def _part_name(part: Part) -> str:
     info = part.info
     fields = [info.size, info.etag, info.last_modified, info.checksums, part.upstream_etag]
     packed = json.dumps(fields, separators=(",", ":")).encode()
-    return f"{info.part_number:05d}-{urlsafe_b64encode(packed).decode()}"
+    encoded = urlsafe_b64encode(packed).decode()
+    pieces = [encoded[start : start + _SEGMENT] for start in range(0, len(encoded), _SEGMENT)]
+    return f"{info.part_number:05d}-{'/'.join(pieces)}"
 
 
 def _read_part(name: str) -> Part:
     try:
         number, _, rest = name.partition("-")
-        size, etag, modified, checksums, upstream_etag = json.loads(urlsafe_b64decode(rest))
+        size, etag, modified, checksums, upstream_etag = json.loads(urlsafe_b64decode(rest.replace("/", "")))
         return Part(PartInfo(int(number), size, etag, modified, checksums), upstream_etag)
     except (ValueError, TypeError):
         raise S3Error(Code.InternalError) from None
