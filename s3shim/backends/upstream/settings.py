@@ -18,7 +18,8 @@ class UpstreamSettings:
     one: ``access_key`` and ``secret_key``, ``credentials`` (a file with both, read again when it changes),
     ``profile`` of the AWS configuration. With ``bucket`` every bucket of ours is a prefix of that one;
     without it what s3shim keeps of its own lies in the bucket ``records``, which clients never see. Bodies
-    up to ``block_size`` are sent in one request that can be repeated.
+    up to ``block_size`` are sent in one request that can be repeated. With ``leases`` the gateways of all
+    machines keep out of each other's way, each lease holding for ``lease_time`` unless it is renewed.
     """
 
     endpoint: str
@@ -42,6 +43,8 @@ class UpstreamSettings:
     deadline: float = 60.0
     attempts: int = 4
     block_size: int = 1024**2
+    leases: bool = False
+    lease_time: float = 10.0
     account: str = "default"
     upload_expiry: int = 604_800
 
@@ -77,3 +80,5 @@ class UpstreamSettings:
             raise ValueError(f"unknown upstream dialect {self.dialect!r}; known are auto, {known}")
         if self.attempts < 1 or self.block_size < 1:
             raise ValueError("upstream attempts and block size are at least 1")
+        if self.lease_time <= 0:
+            raise ValueError("a lease holds for some time")
