@@ -32,8 +32,8 @@ OF_LEASES = (*_OF_SERVERS, "nats_replicas", "nats_timeout", "upstream_lease_time
 """The settings that mean nothing to another S3 but with leases."""
 
 _NATS, _UPSTREAM = "nats_", "upstream_"
-_WAITS = 4
-"""How many answers of a server that does not answer can be waited for until a lease is over."""
+_WAITS = 2
+"""The part of the time of a lease after which an answer is of no use any more."""
 
 
 def nats(values: Mapping[str, Any]) -> NatsSettings:

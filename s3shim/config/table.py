@@ -308,8 +308,8 @@ _UPSTREAM = (
     Setting(
         "upstream_lease_time",
         parsers.seconds(1),
-        "10",
-        "seconds for which a lease holds unless it is renewed",
+        "5",
+        "seconds that a gateway may pause; a lease of one that died is in the way for twice as long",
     ),
 )
 

@@ -232,7 +232,7 @@ def test_what_another_s3_is_told_by_default() -> None:
     assert (settings.bucket, settings.prefix, settings.dialect) == (None, "", "auto")
     assert (settings.connections, settings.attempts, settings.block_size) == (32, 4, 2**20)
     assert (settings.records, settings.deadline) == ("s3shim-records", 60)
-    assert (settings.leases, settings.lease_time) == (False, 10)
+    assert (settings.leases, settings.lease_time) == (False, 5)
     assert "Geheim" not in repr(settings)
     assert (settings.connect_timeout, settings.first_byte_timeout, settings.idle_timeout) == (3, 30, 60)
     assert (settings.account, settings.upload_expiry) == ("default", 604800)

@@ -12,6 +12,7 @@ from s3shim.backends.nats.ledger import NatsLedger
 from s3shim.backends.nats.link import Link
 from s3shim.backends.nats.settings import NatsSettings
 from s3shim.backends.upstream.backend import UpstreamBackend
+from s3shim.cli.main import main
 from s3shim.conditions import NO_CONDITIONS, Conditions, ETagList
 from s3shim.copying import Copy
 from s3shim.errors import Code
@@ -20,7 +21,7 @@ from tests.contract import upstreams
 from tests.contract.bodies import code_of, get, pattern, put
 from tests.contract.test_contract_races import race
 from tests.contract.uploads import begin, complete, upload
-from tests.nats_server import shared_server
+from tests.nats_server import free_port, shared_server
 
 NEW_ONLY = Conditions(if_none_match=ETagList(any=True))
 BUCKET = BucketInfo("bucket", "main", 1)
@@ -313,3 +314,26 @@ def test_leases_and_a_ledger_belong_together(host, tmp_path):
         UpstreamBackend(replace(settings, leases=True))
     with pytest.raises(ValueError, match="leases need a ledger"):
         UpstreamBackend(settings, NatsLedger(NatsSettings(tmp_path)))
+
+
+def test_what_is_promised_is_told(host):
+    assert host().conditional_writes() == (
+        "exact across machines, while no gateway pauses for longer than its lease of 5 s"
+    )
+    assert host(leases=False).conditional_writes() == "exact on one machine"
+    over_aws = host(leases=False, dialect="aws", block_size=5)
+    assert over_aws.dialect.conditions
+    assert over_aws.conditional_writes() == "exact on one machine, and across machines up to 5 bytes"
+
+
+def test_the_doctor_tells_it_and_whether_the_leases_can_be_reached(tmp_path, capsys):
+    backend = upstreams.over_s3shim(tmp_path)
+    flags = [
+        "--data", str(tmp_path), "--upstream-endpoint", backend.settings.endpoint,
+        "--upstream-access-key", upstreams.ACCESS, "--upstream-secret-key", upstreams.SECRET,
+        "--upstream-leases", "--upstream-lease-time", "7.5", "--nats-servers",
+    ]  # fmt: skip
+    assert main(["doctor", "--upstream", *flags, shared_server().url]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("for longer than its lease of 7.5 s")
+    assert main(["doctor", "--upstream", *flags, f"127.0.0.1:{free_port()}"]) == 1
+    assert capsys.readouterr().err == "s3shim: The leases of the storage cannot be reached.\n"

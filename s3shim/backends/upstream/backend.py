@@ -45,6 +45,11 @@ class UpstreamBackend(Buckets, Sweeping, Backend):
         """See Store: as it was found out last, or is found out now."""
         return dialect_of(self)
 
+    def conditional_writes(self) -> str:
+        """See Backend. What the upstream does itself is known when it was asked."""
+        dialect = self._dialect
+        return self.settings.winners(dialect is not None and dialect.conditions)
+
     def bucket_owner(self, bucket: str) -> str:
         """See Backend. As it was within the last second."""
         return self.bucket(bucket).info.owner

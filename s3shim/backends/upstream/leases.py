@@ -4,7 +4,10 @@ One process of a machine takes a lease at a time, under the lock of its machine 
 renews it; whoever could not in time has lost it, and then others may take it. No clocks are compared: the
 holder counts from before it asked for the lease, the others from after they saw it, each by its own clock,
 which goes on while the machine is suspended. So a lease is over for its holder before it is for anybody else.
-What can still be sent then is what was about to be sent when its process was stopped, after the last look.
+
+A holder looks at what is left just before it sends a change, and may be stopped just then. So there are two
+times: a lease is in the way of others for ``TWICE`` as long as a holder may be stopped without harm, and
+nothing is sent but where that and the time of sending are left.
 """
 
 from __future__ import annotations
@@ -26,6 +29,12 @@ from s3shim.errors import Code, S3Error
 _DRIFT = 1.05
 """How much longer than its time others let a lease be: clocks do not go at the same rate."""
 
+TWICE = 2
+"""How many times as long as a holder may pause others let its lease be."""
+
+_SENDING = 1 / 4
+"""The share of that pause that each of the two steps of sending may take, head and body."""
+
 _PAUSES = (0.002, 0.025)
 _SEEN = 4096
 
@@ -44,8 +53,8 @@ class _Holding:
     happen, so they are left to run out.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self.value = json.dumps({"holder": os.urandom(8).hex(), "seconds": seconds}).encode()
+    def __init__(self, time: float) -> None:
+        self.value = json.dumps({"holder": os.urandom(8).hex(), "seconds": time}).encode()
         self.revisions: dict[str, int] = {}
         self.since = 0.0
         self.lock = threading.Lock()
@@ -58,11 +67,12 @@ class _Holding:
 
 
 class Leases:
-    """``seconds`` is for how long a lease holds unless it is renewed."""
+    """``pause`` is for how many seconds this process may be stopped without harm."""
 
-    def __init__(self, ledger: Ledger, seconds: float) -> None:
+    def __init__(self, ledger: Ledger, pause: float) -> None:
         self.ledger = ledger
-        self.seconds = seconds
+        self._pause = pause
+        self._time = TWICE * pause
         self._holdings: set[_Holding] = set()
         self._of_thread = threading.local()
         self._seen: dict[str, tuple[int, float]] = {}
@@ -91,7 +101,7 @@ class Leases:
         Raises SlowDown where they are not to be had in time, ServiceUnavailable where the ledger is not to be
         reached, and at the end where a lease ran out before what was done under it was known to be done.
         """
-        holding = _Holding(self.seconds)
+        holding = _Holding(self._time)
         self._holdings.add(holding)
         try:
             self._take(holding, sorted(set(names)), clock() + patience)
@@ -109,16 +119,16 @@ class Leases:
     def sending(self) -> float | None:
         """Return how many seconds each of the two steps of sending a change, head and body, may take.
 
-        So it has left when half of what is left of the lease is over. None where this thread holds no lease.
-        Raises SlowDown where less than half of one that it holds is left.
+        Whoever is stopped in between for no longer than the pause has sent it while the lease was his. None
+        where this thread holds no lease. Raises SlowDown where too little is left of one that it holds.
         """
         holdings = self._mine()
         if not holdings:
             return None
-        left = min(map(self._left, holdings))
-        if left < self.seconds / 2:
+        step = self._pause * _SENDING
+        if min(map(self._left, holdings)) < self._pause + 2 * step:
             raise S3Error(Code.SlowDown)
-        return left / 4
+        return step
 
     def doubt(self) -> None:
         """Let the leases of this thread run out: what was sent under them may happen later."""
@@ -189,7 +199,7 @@ class Leases:
         try:
             return max(float(json.loads(line.value)["seconds"]), 0.0)
         except (ValueError, TypeError, KeyError):
-            return self.seconds  # somebody else wrote there
+            return self._time  # somebody else wrote there
 
     def _give_back(self, holding: _Holding) -> None:
         with holding.lock:
@@ -208,10 +218,10 @@ class Leases:
         return found
 
     def _left(self, holding: _Holding) -> float:
-        return holding.since + self.seconds - clock()
+        return holding.since + self._time - clock()
 
     def _run(self) -> None:
-        while not self._ended.wait(self.seconds / 8):
+        while not self._ended.wait(self._pause / 8):
             for holding in list(self._holdings):
                 try:
                     self._renew(holding)
@@ -224,7 +234,7 @@ class Leases:
         """Renew leases that are old enough for it. Raises ServiceUnavailable: they may have been renewed."""
         with holding.lock:
             since = clock()
-            if holding.over or not holding.revisions or since - holding.since < self.seconds / 4:
+            if holding.over or not holding.revisions or since - holding.since < self._pause / 4:
                 return
             renewed = self.ledger.write(holding.lines(holding.revisions))
             holding.revisions |= renewed

@@ -26,8 +26,8 @@ def guard(pools: PoolManager, sending: Callable[[], float | None]) -> None:
             connection.connect()
         seconds = sending()
         if seconds is not None:
-            # A connection that was used before waits as long as its last answer was waited for.
-            connection.sock.settimeout(seconds)
+            # urllib3 sets the socket's from it when it sends, and anew when it waits for the answer.
+            connection.timeout = seconds
 
     class Plain(HTTPConnection):
         def request(self, method: str, url: str, *rest: Any, **named: Any) -> None:

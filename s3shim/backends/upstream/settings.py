@@ -19,7 +19,7 @@ class UpstreamSettings:
     ``profile`` of the AWS configuration. With ``bucket`` every bucket of ours is a prefix of that one;
     without it what s3shim keeps of its own lies in the bucket ``records``, which clients never see. Bodies
     up to ``block_size`` are sent in one request that can be repeated. With ``leases`` the gateways of all
-    machines keep out of each other's way, each lease holding for ``lease_time`` unless it is renewed.
+    machines keep out of each other's way, as long as none of them pauses for longer than ``lease_time``.
     """
 
     endpoint: str
@@ -44,9 +44,20 @@ class UpstreamSettings:
     attempts: int = 4
     block_size: int = 1024**2
     leases: bool = False
-    lease_time: float = 10.0
+    lease_time: float = 5.0
     account: str = "default"
     upload_expiry: int = 604_800
+
+    def winners(self, conditions: bool) -> str:
+        """Return among whom conditional writes have one winner; ``conditions``: that S3 honours them."""
+        if self.leases:
+            return (
+                "exact across machines, while no gateway pauses for longer than its lease of "
+                f"{self.lease_time:g} s"
+            )
+        if conditions:
+            return f"exact on one machine, and across machines up to {self.block_size} bytes"
+        return "exact on one machine"
 
     def check(self) -> None:
         """Raise ValueError, with what to do about it, for the first setting that cannot be used."""
