@@ -37,6 +37,7 @@ BACKENDS = {
 
 if upstreams.GARAGE in os.environ:
     BACKENDS["s3 over garage"] = UpstreamBackend, upstreams.over_garage
+    BACKENDS["s3 with leases over garage"] = UpstreamBackend, upstreams.with_leases
 
 
 def promising(capability: Capability) -> list[str]:

@@ -54,6 +54,7 @@ def test_lines_change_by_compare_and_set(run_server, open_ledger):
     one.remove({"1.x": second})
     assert two.read("1.x") == (0, b"")
     assert two.names("1") == ["1.y"]
+    assert two.write({"1.x": Line(second, b"c")}) == {}
     (third,) = two.write({"1.x": LINE}).values()
     assert third > second
 

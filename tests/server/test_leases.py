@@ -16,6 +16,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError
 
+from tests.nats.rig import until
 from tests.nats_server import NatsServer, stop_process
 from tests.server.process import GUNICORN, Server, workers
 from tests.server.test_nats import until_ready
@@ -193,6 +194,11 @@ def test_a_gateway_that_was_killed_leaves_its_lease_for_as_long_as_it_holds(
     assert time.monotonic() - began < TIME / 2
 
 
+def writes(gateway: Gateway) -> bool:
+    """Whether all workers write."""
+    return all(gateway.create(os.urandom(8).hex(), b"") == 200 for _ in range(20))
+
+
 def test_without_nats_nothing_is_written_and_everything_is_read(
     gateways: Callable[..., list[Gateway]], nats: NatsServer, objects: Objects
 ) -> None:
@@ -214,6 +220,7 @@ def test_without_nats_nothing_is_written_and_everything_is_read(
     nats.start()
     for gateway in (one, two):
         until_ready(gateway.server)
-        assert gateway.create(gateway.name, b"") == 200
+        # Each worker has a connection of its own.
+        until(20, lambda gateway=gateway: writes(gateway))
     (winner,) = winners([one, two], "after")
     assert one.read("after") == b"%d" % winner
