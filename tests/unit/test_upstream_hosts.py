@@ -265,6 +265,38 @@ def test_who_has_seen_a_bucket_does_not_write_into_it_after_it_was_removed(
     assert [item.key for item in items] == ([] if leases else ["bucket/key"])
 
 
+def test_a_bucket_whose_removal_ends_while_a_writer_looks_is_gone_for_him(one_bucket, monkeypatch):
+    writer, remover = one_bucket
+    waits, go = held_back(remover, monkeypatch, "DELETE")
+    look = writer.locks.look
+    with ThreadPoolExecutor(1) as pool:
+        removed = pool.submit(remover.delete_bucket, "bucket")
+        assert waits.wait(20)
+
+        def slow(bucket):
+            go.set()
+            removed.result()
+            look(bucket)
+
+        monkeypatch.setattr(writer.locks, "look", slow)
+        assert code_of(put, writer, "key") is Code.NoSuchBucket
+    assert remover.list_page(remover.places.base("bucket")).items == []
+
+
+def test_a_bucket_that_was_removed_while_a_body_came_is_gone(one_bucket):
+    writer, remover = one_bucket
+    put(writer, "key")
+    writer.delete_object(ObjectRef("bucket", "key"), NO_CONDITIONS)
+    seen = writer.bucket("bucket")
+    remover.delete_bucket("bucket")
+
+    def commit():
+        with writer.committing(seen, "key"):
+            pass
+
+    assert code_of(commit) is Code.NoSuchBucket
+
+
 def get_code(backend):
     return code_of(get, backend, "absent")
 
