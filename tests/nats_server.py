@@ -44,6 +44,14 @@ def free_port() -> int:
         return sock.getsockname()[1]
 
 
+def stop_process(pid: int) -> None:
+    """Send SIGSTOP, and wait until no thread of the process runs any more."""
+    os.kill(pid, signal.SIGSTOP)
+    tasks = Path(f"/proc/{pid}/task")
+    while any(task.read_text().rpartition(") ")[2][0] != "T" for task in tasks.glob("*/stat")):
+        time.sleep(0.001)
+
+
 class NatsServer:
     """``limits`` are lines of the jetstream block, ``more`` lines of the configuration."""
 
@@ -85,10 +93,7 @@ class NatsServer:
     def pause(self) -> None:
         """Stop the process, which keeps its connections."""
         assert self.process is not None
-        os.kill(self.process.pid, signal.SIGSTOP)
-        tasks = Path(f"/proc/{self.process.pid}/task")
-        while any(task.read_text().rpartition(") ")[2][0] != "T" for task in tasks.glob("*/stat")):
-            time.sleep(0.001)
+        stop_process(self.process.pid)
 
     def resume(self) -> None:
         """Let it go on."""

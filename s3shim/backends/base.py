@@ -94,6 +94,13 @@ class Backend(ABC):
         """Return what an acknowledged write has behind it; waits for nothing, never raises."""
         return Durability.UNKNOWN
 
+    def conditional_writes(self) -> str:
+        """Return among whom of racing writers exactly one wins, where that is to be said; waits for nothing.
+
+        Empty where it is so among all who write through s3shim. Never raises.
+        """
+        return ""
+
     # -- buckets ------------------------------------------------------------------------------
 
     @abstractmethod

@@ -12,6 +12,7 @@ from s3shim.backends.base import Backend
 from s3shim.cli.storages import Storage, storage_of
 from s3shim.config import LOCAL, NATS, S3, SETTINGS, Config, ConfigError, Setting, load
 from s3shim.config.opening import backend_settings
+from s3shim.config.storages import OF_LEASES
 
 FROM, TO = "from", "to"
 
@@ -104,7 +105,7 @@ def _check_belonging(asked: argparse.Namespace, backends: dict[str, str]) -> Non
         for prefix in ("", FROM, TO):
             places = [prefix] if prefix else [FROM, TO]
             given = getattr(asked, _name(prefix, setting)) is not None
-            if given and not any(_belongs(setting, backends[place]) for place in places):
+            if given and not any(_belongs(asked, setting, place, backends[place]) for place in places):
                 kinds = " and ".join(backends[place] for place in places)
                 raise ConfigError(f"{_option(prefix, setting)} means nothing to {kinds}")
 
@@ -115,12 +116,16 @@ def _flags(asked: argparse.Namespace, prefix: str, backend: str) -> list[str]:
         text = getattr(asked, _name(prefix, setting))
         if text is None:
             text = getattr(asked, _name("", setting))
-        if text is not None and _belongs(setting, backend):
+        if text is not None and _belongs(asked, setting, prefix, backend):
             flags.append(setting.option if setting.is_switch else f"{setting.option}={text}")
     return flags
 
 
-def _belongs(setting: Setting, backend: str) -> bool:
+def _belongs(asked: argparse.Namespace, setting: Setting, prefix: str, backend: str) -> bool:
+    """Whether a setting means something to a side."""
+    leases = getattr(asked, f"{prefix}_upstream_leases") or asked.upstream_leases
+    if backend == S3 and setting.name in OF_LEASES and not leases:
+        return False
     # The directory of a local store is in its URL.
     return backend in (setting.backends or (backend,)) and (backend, setting.name) != (LOCAL, "data")
 

@@ -149,9 +149,8 @@ class NatsStorage(FarStorage):
 
     def __init__(self, config: Config) -> None:
         assert config.nats is not None
-        files = {f"--nats-{name}": getattr(config.nats, name) for name in _NATS_FILES}
         own = None if config.embedded_nats is None else embedded_nats(config.embedded_nats)
-        super().__init__(config.data, {flag.replace("_", "-"): path for flag, path in files.items()}, own)
+        super().__init__(config.data, _files("nats", config.nats, _NATS_FILES), own)
         self._config = config
 
     def start(self) -> None:
@@ -160,6 +159,11 @@ class NatsStorage(FarStorage):
         settings = nats_settings(self._config)
         assert settings is not None
         announce(settings)
+
+
+def _files(prefix: str, settings: object, names: tuple[str, ...]) -> dict[str, Path | None]:
+    """Return the files that settings name, by their flags."""
+    return {f"--{prefix}-{name}".replace("_", "-"): getattr(settings, name) for name in names}
 
 
 def _check_readable(flag: str, path: Path) -> None:
@@ -180,5 +184,7 @@ def storage_of(config: Config) -> Storage:
         config.upstream.check()
     except ValueError as error:
         raise StoreRefused(str(error)) from None
-    files = {f"--upstream-{name}": getattr(config.upstream, name) for name in _UPSTREAM_FILES}
-    return FarStorage(config.data, {flag.replace("_", "-"): path for flag, path in files.items()})
+    files = _files("upstream", config.upstream, _UPSTREAM_FILES)
+    if config.leases is not None:
+        files |= _files("nats", config.leases, _NATS_FILES)
+    return FarStorage(config.data, files)

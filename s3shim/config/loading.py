@@ -39,14 +39,14 @@ def load(
     values = {setting.name: _value(setting, given.get(setting.name)) for setting in SETTINGS}
     backend = values["backend"]
     for name, (source, _) in line.given.items():
-        _check_belongs(_BY_NAME[name], source, backend)
+        _check_belongs(_BY_NAME[name], source, values)
     if backend == NATS:
         _complete_nats(values, given, environ)
         if line.nats_s3 is not None:
             _take_login_for_keys(values, line)
     for names in _PAIRS:
         one, other = (_BY_NAME[name] for name in names)
-        if backend in (one.backends or (backend,)):
+        if _counts(one, values):
             _check_pair(values, given, one, other)
     values["domains"] = values["domains"] or ()
     values["trusted_proxies"] = values["trusted_proxies"] or Trusted()
@@ -62,6 +62,7 @@ def load(
         **made,
         nats=storages.nats(values) if backend == NATS else None,
         upstream=storages.upstream(values) if backend == S3 else None,
+        leases=storages.leases(values, given) if backend == S3 else None,
         secret_arguments=tuple(text for name, (_, text) in line.given.items() if _BY_NAME[name].secret),
     )
 
@@ -103,11 +104,20 @@ def _value(setting: Setting, given: Given | None) -> Any:
         raise ConfigError(f"{given.source}{shown}: must be {error}") from None
 
 
-def _check_belongs(setting: Setting, source: str, backend: str) -> None:
-    if setting.backends and backend not in setting.backends:
-        raise ConfigError(
-            f"{source} means nothing with --backend {backend}, it is for {' and '.join(setting.backends)}"
-        )
+def _counts(setting: Setting, values: Mapping[str, Any]) -> bool:
+    """Whether a setting means something for the storage that is chosen."""
+    if setting.backends and values["backend"] not in setting.backends:
+        return False
+    return values["backend"] != S3 or setting.name not in storages.OF_LEASES or values["upstream_leases"]
+
+
+def _check_belongs(setting: Setting, source: str, values: Mapping[str, Any]) -> None:
+    if _counts(setting, values):
+        return
+    backend, others = values["backend"], " and ".join(setting.backends)
+    if backend in setting.backends:
+        raise ConfigError(f"{source} means nothing with --backend {backend} but for --upstream-leases")
+    raise ConfigError(f"{source} means nothing with --backend {backend}, it is for {others}")
 
 
 def _check_pair(values: Mapping[str, Any], given: Mapping[str, Given], one: Setting, other: Setting) -> None:

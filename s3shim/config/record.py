@@ -22,9 +22,9 @@ class ConfigError(Exception):
 class Config:
     """Every setting, parsed. Sizes are bytes, times are seconds.
 
-    ``nats`` and ``upstream`` are there where ``backend`` is nats or s3. With ``embedded_nats``, the directory
-    of a NATS server of ours, ``nats`` says nothing of servers and logins: see ``embedded``.
-    ``secret_arguments`` are the values of flags that are secrets, or may hold one.
+    ``nats`` and ``upstream`` are there where ``backend`` is nats or s3, ``leases`` where s3 takes leases.
+    With ``embedded_nats``, the directory of a NATS server of ours, ``nats`` says nothing of servers and
+    logins: see ``embedded``. ``secret_arguments`` are the values of flags that are secrets, or may hold one.
     """
 
     backend: str
@@ -70,4 +70,5 @@ class Config:
     embedded_nats: Path | None = None
     nats: NatsSettings | None = None
     upstream: UpstreamSettings | None = None
+    leases: NatsSettings | None = None
     secret_arguments: tuple[str, ...] = field(default=(), repr=False)

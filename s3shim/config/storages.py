@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -14,7 +14,7 @@ from s3shim.config.record import ConfigError
 LOGINS = ("nats_user", "nats_password", "nats_token", "nats_nkey", "nats_creds")
 """The settings that say who we are at the NATS servers."""
 
-OF_OTHER_SERVERS = (
+_OF_SERVERS = (
     "nats_servers",
     *LOGINS,
     "nats_tls_ca",
@@ -23,11 +23,17 @@ OF_OTHER_SERVERS = (
     "nats_tls_server_name",
     "nats_domain",
     "nats_api_prefix",
-    "nats_monitor",
 )
+
+OF_OTHER_SERVERS = (*_OF_SERVERS, "nats_monitor")
 """The settings that mean nothing to a NATS server of our own."""
 
+OF_LEASES = (*_OF_SERVERS, "nats_replicas", "nats_timeout", "upstream_lease_time")
+"""The settings that mean nothing to another S3 but with leases."""
+
 _NATS, _UPSTREAM = "nats_", "upstream_"
+_WAITS = 2
+"""The part of the time of a lease after which an answer is of no use any more."""
 
 
 def nats(values: Mapping[str, Any]) -> NatsSettings:
@@ -47,6 +53,20 @@ def nats(values: Mapping[str, Any]) -> NatsSettings:
     if values["embedded_nats"] is not None and own["replicas"] != 1:
         raise ConfigError("--nats-replicas must be 1 with --embedded-nats: there is one server")
     return NatsSettings(index=values["data"] / "nats-index", **own)
+
+
+def leases(values: Mapping[str, Any], given: Container[str]) -> NatsSettings | None:
+    """Return where the leases of another S3 are, None where there are none; ``given`` are names of settings.
+
+    Raises ConfigError.
+    """
+    if not values["upstream_leases"]:
+        return None
+    if "nats_servers" not in given:
+        raise ConfigError("--upstream-leases needs --nats-servers: the leases of all machines are there")
+    settings = nats({**values, "embedded_nats": None, "nats_monitor": None})
+    settings.timeout = min(settings.timeout, values["upstream_lease_time"] / _WAITS)
+    return settings
 
 
 def _logins(values: Mapping[str, Any]) -> list[str]:

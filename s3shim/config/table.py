@@ -195,7 +195,7 @@ _LOCAL = (
 
 _FAR = (Setting("account", parsers.account, "default", "account of buckets that do not say whose they are"),)
 
-_NATS = (
+_NATS_SERVERS = (
     Setting(
         "nats_servers",
         addresses.servers,
@@ -218,14 +218,17 @@ _NATS = (
     Setting("nats_tls_server_name", parsers.host_name, None, "host name in the servers' certificates"),
     Setting("nats_domain", addresses.domain, None, "JetStream domain"),
     Setting("nats_api_prefix", addresses.api_prefix, None, "prefix of JetStream's API, in place of a domain"),
-    Setting("nats_replicas", parsers.count(1, 5), "1", "servers that keep each new bucket"),
+    Setting("nats_replicas", parsers.count(1, 5), "1", "servers that keep each new bucket, or the leases"),
+    Setting("nats_timeout", parsers.seconds(0.1), "5", "seconds to wait for an answer of a server"),
+)
+
+_NATS = (
     Setting(
         "nats_monitor",
         addresses.monitor,
         None,
         "URL of a server's monitor, which tells whether its writes are durable",
     ),
-    Setting("nats_timeout", parsers.seconds(0.1), "5", "seconds to wait for an answer of a server"),
     Setting("nats_grace", parsers.count(0, 10**8), "60", "seconds until what was replaced is purged"),
     Setting(
         "embedded_nats",
@@ -296,6 +299,18 @@ _UPSTREAM = (
         "1MiB",
         "largest body that is sent in one request that can be repeated",
     ),
+    Setting(
+        "upstream_leases",
+        parsers.switch,
+        "false",
+        "keep writers on several machines out of each other's way, by leases at --nats-servers",
+    ),
+    Setting(
+        "upstream_lease_time",
+        parsers.seconds(1),
+        "5",
+        "seconds that a gateway may pause; a lease of one that died is in the way for twice as long",
+    ),
 )
 
 
@@ -307,6 +322,7 @@ SECTIONS = {
     "": _COMMON,
     "The local storage": _of((LOCAL,), _LOCAL),
     "NATS and another S3": _of((NATS, S3), _FAR),
+    "The servers of NATS, for the storage or for --upstream-leases": _of((NATS, S3), _NATS_SERVERS),
     "NATS": _of((NATS,), _NATS),
     "Another S3": _of((S3,), _UPSTREAM),
 }

@@ -33,6 +33,8 @@ def stats(backend: Backend, request: S3Request) -> Response:
         "uptime_seconds": int(numbers.uptime),
         "durability": str(backend.durability()),
     }
+    if winners := backend.conditional_writes():
+        told["conditional_writes"] = winners
     for measure in numbers.all():
         if measure.name == _STATE:
             told["nats_connected"] = _value(measure) == 1

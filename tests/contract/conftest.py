@@ -38,6 +38,7 @@ BACKENDS = {
 
 if upstreams.GARAGE in os.environ:
     BACKENDS["s3 over garage"] = UpstreamBackend, upstreams.over_garage
+    BACKENDS["s3 with leases over garage"] = UpstreamBackend, upstreams.with_leases
 
 if upstreams.OTHER in os.environ:
     BACKENDS[f"s3 over {os.environ[upstreams.OTHER].split()[0]}"] = UpstreamBackend, upstreams.over_other

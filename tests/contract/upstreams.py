@@ -9,16 +9,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
+from s3shim.backends.nats.ledger import NatsLedger
+from s3shim.backends.nats.settings import NatsSettings
 from s3shim.backends.upstream.backend import UpstreamBackend
 from s3shim.backends.upstream.client import Request as Asked
 from s3shim.backends.upstream.markup import read_buckets
 from s3shim.backends.upstream.places import Place
 from s3shim.backends.upstream.settings import UpstreamSettings
+from tests.nats_server import shared_server
 from tests.server.process import free_port
 
 ACCESS, SECRET = "upstreamaccess", "upstreamsecretkey"
@@ -138,6 +142,12 @@ def _over(path: Path, region: str, endpoint: str, access_key: str, secret_key: s
         block_size=BLOCK,
     )
     return _emptied(UpstreamBackend(settings))
+
+
+def with_leases(path: Path) -> UpstreamBackend:
+    """Return the same with leases."""
+    settings = replace(over_garage(path).settings, leases=True)
+    return UpstreamBackend(settings, NatsLedger(NatsSettings(path, servers=(shared_server().url,))))
 
 
 def _emptied(backend: UpstreamBackend) -> UpstreamBackend:

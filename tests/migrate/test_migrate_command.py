@@ -185,6 +185,12 @@ REFUSALS = [
     (["local:a", "local:./a/../a"], "SRC and DST are the same directory"),
     (["local:a", "nats://h", "--upstream-ca", "x"], "--upstream-ca means nothing to local and nats"),
     (["local:a", "nats://h", "--from-nats-user", "x"], "--from-nats-user means nothing to local"),
+    (["local:a", "s3+http://h", "--nats-user", "x"], "--nats-user means nothing to local and s3"),
+    (["local:a", "s3+http://h", "--to-nats-user", "x"], "--to-nats-user means nothing to s3"),
+    (
+        ["local:a", "s3+http://h", "--upstream-leases", "--upstream-profile", "p"],
+        "--upstream-leases needs --nats-servers",
+    ),
     (["local:a", "local:b", "--data", "x"], "--data means nothing to local and local"),
     (["local:a", "nats://h", "--nats-user", "x"], "--nats-user and --nats-password must be given together"),
     (
@@ -320,3 +326,25 @@ def test_addresses_may_come_from_the_settings(monkeypatch: pytest.MonkeyPatch) -
     assert source.config.nats is not None
     assert source.config.nats.servers == ("nats://one:1", "nats://two:2")
     assert source.config.nats.password == "pass"
+
+
+def test_how_nats_is_reached_is_said_of_the_storage_there_and_of_leases() -> None:
+    parser = argparse.ArgumentParser()
+    add_flags(parser)
+    login = ["--nats-user", "me", "--nats-password", "Geheim"]
+    keys = ["--upstream-profile", "p"]
+    asked = parser.parse_args(
+        [*login, *keys], argparse.Namespace(source="nats://h", destination="s3+http://g")
+    )
+    source, target = (side.config for side in sides_of(asked))
+    assert source.nats is not None
+    assert (source.nats.user, target.leases) == ("me", None)
+    leases = ["--to-upstream-leases", "--to-nats-servers", "k"]
+    asked = parser.parse_args(
+        [*login, *keys, *leases], argparse.Namespace(source="nats://h", destination="s3+http://g")
+    )
+    source, target = (side.config for side in sides_of(asked))
+    assert source.nats is not None
+    assert target.leases is not None
+    assert (source.nats.servers, target.leases.servers) == (("nats://h:4222",), ("nats://k:4222",))
+    assert target.leases.user == "me"

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
 
+from s3shim.backends.ledger import Ledger
 from s3shim.backends.upstream.backend import UpstreamBackend
 from s3shim.backends.upstream.settings import UpstreamSettings
 
@@ -120,7 +121,9 @@ class FakeUpstream:
             handler.close_connection = True
 
 
-def backend_over(endpoint: str, path: Path, **settings: object) -> UpstreamBackend:
+def backend_over(
+    endpoint: str, path: Path, ledger: Ledger | None = None, **settings: object
+) -> UpstreamBackend:
     """Return a started backend that is impatient."""
     wanted = {
         "access_key": "access",
@@ -133,6 +136,6 @@ def backend_over(endpoint: str, path: Path, **settings: object) -> UpstreamBacke
         "block_size": 4096,
         **settings,
     }
-    backend = UpstreamBackend(UpstreamSettings(endpoint, path / "state", **wanted))
+    backend = UpstreamBackend(UpstreamSettings(endpoint, path / "state", **wanted), ledger)
     backend.start()
     return backend

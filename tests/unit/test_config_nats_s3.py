@@ -60,7 +60,7 @@ def test_it_listens_where_nats_s3_does() -> None:
 def test_the_storage_is_implied() -> None:
     assert nats_s3("-replicas", "1", *KEYS, S3SHIM_BACKEND="local").backend == "nats"
     assert refusal(["-replicas", "1", *KEYS, "--backend", "local"]) == (
-        "-replicas means nothing with --backend local, it is for nats"
+        "-replicas means nothing with --backend local, it is for nats and s3"
     )
 
 

@@ -12,10 +12,12 @@ from s3shim import config
 from s3shim.backends.nats.settings import NatsSettings
 from s3shim.backends.upstream.settings import UpstreamSettings
 from s3shim.config import ConfigError, load
+from s3shim.config.storages import OF_LEASES
 
 NATS = ["--backend", "nats"]
 S3 = ["--backend", "s3", "--upstream-endpoint", "http://127.0.0.1:3900"]
 KEYS = ["--upstream-access-key", "GKabc", "--upstream-secret-key", "Geheimnis"]
+OF_BOTH = [setting for setting in config.SETTINGS if setting.name in OF_LEASES[:-1]]
 OF_NATS = [setting for setting in config.SETTINGS if setting.backends == ("nats",)]
 OF_S3 = [setting for setting in config.SETTINGS if setting.backends == ("s3",)]
 OF_LOCAL = [setting for setting in config.SETTINGS if setting.backends == ("local",)]
@@ -50,12 +52,12 @@ def test_the_local_storage_is_the_default() -> None:
     assert refusal(["--backend", "memory"]) == "--backend 'memory': must be one of local, nats, s3"
 
 
-@pytest.mark.parametrize("setting", [*OF_NATS, *OF_S3], ids=lambda setting: setting.name)
+@pytest.mark.parametrize("setting", [*OF_BOTH, *OF_NATS, *OF_S3], ids=lambda setting: setting.name)
 def test_a_flag_of_another_storage_is_refused_and_a_variable_is_not(setting: config.Setting) -> None:
     good = {"nats_monitor": "http://abc", "upstream_endpoint": "http://abc"}
     value = good.get(setting.name, setting.default or "abc")
-    assert refusal([setting.option, value]) == (
-        f"{setting.option} means nothing with --backend local, it is for {setting.backends[0]}"
+    assert refusal([setting.option] if setting.is_switch else [setting.option, value]) == (
+        f"{setting.option} means nothing with --backend local, it is for {' and '.join(setting.backends)}"
     )
     assert load([], {setting.variable: value}).backend == "local"
 
@@ -230,6 +232,7 @@ def test_what_another_s3_is_told_by_default() -> None:
     assert (settings.bucket, settings.prefix, settings.dialect) == (None, "", "auto")
     assert (settings.connections, settings.attempts, settings.block_size) == (32, 4, 2**20)
     assert (settings.records, settings.deadline) == ("s3shim-records", 60)
+    assert (settings.leases, settings.lease_time) == (False, 5)
     assert "Geheim" not in repr(settings)
     assert (settings.connect_timeout, settings.first_byte_timeout, settings.idle_timeout) == (3, 30, 60)
     assert (settings.account, settings.upload_expiry) == ("default", 604800)
@@ -360,7 +363,7 @@ def test_bad_values_of_another_s3(name: str, text: str, shown: bool) -> None:
 @pytest.mark.parametrize(
     ("rows", "prefix", "record", "otherwise"),
     [
-        (OF_NATS, "nats_", NatsSettings, {"index": "data"}),
+        ([*OF_BOTH, *OF_NATS], "nats_", NatsSettings, {"index": "data"}),
         (OF_S3, "upstream_", UpstreamSettings, {"state": "data", "path_style": "upstream_addressing"}),
     ],
 )

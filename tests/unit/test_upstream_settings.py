@@ -10,6 +10,7 @@ import pytest
 from s3shim.backends.upstream.client import Request
 from s3shim.backends.upstream.credentials import Keys
 from s3shim.backends.upstream.locks import BUCKET, KEY, Lock, Locks
+from s3shim.backends.upstream.places import Places
 from s3shim.backends.upstream.settings import UpstreamSettings
 from s3shim.errors import Code, S3Error
 from tests.contract.bodies import code_of, put
@@ -34,6 +35,7 @@ GOOD = {"endpoint": "http://127.0.0.1:3900", "access_key": "a", "secret_key": "s
         ({"bucket": ""}, "is empty"),
         ({"dialect": "klingon"}, "unknown upstream dialect"),
         ({"attempts": 0}, "at least 1"),
+        ({"lease_time": 0.0}, "for some time"),
     ],
 )
 def test_each_wrong_setting_is_an_error_of_its_own(tmp_path, wrong, message):
@@ -162,9 +164,14 @@ def test_connections_are_used_again(tmp_path):
 # -- locks -------------------------------------------------------------------------------------
 
 
+def locks_in(path, patience):
+    settings = UpstreamSettings(state=path, deadline=patience, **GOOD)
+    return Locks(settings, Places(settings))
+
+
 @pytest.fixture
 def locks(tmp_path):
-    found = Locks(tmp_path, patience=0.2)
+    found = locks_in(tmp_path, 0.2)
     found.start()
     yield found
     found.close()
@@ -223,7 +230,7 @@ def test_another_process_is_excluded_and_its_death_gives_the_lock_back(locks, tm
     child = os.fork()
     if not child:
         try:
-            other = Locks(tmp_path, patience=5)
+            other = locks_in(tmp_path, 5)
             other.start()
             with other.hold(Lock(KEY, "bucket", "key")):
                 os.write(done, b"x")
@@ -238,7 +245,7 @@ def test_another_process_is_excluded_and_its_death_gives_the_lock_back(locks, tm
 
 
 def test_stamps(locks, tmp_path):
-    other = Locks(tmp_path, patience=1)
+    other = locks_in(tmp_path, 1)
     other.start()
     before = locks.stamp("bucket")
     assert other.stamp("bucket") == before

@@ -332,7 +332,10 @@ def test_the_doctor_says_what_moto_can_do(moto, tmp_path, capsys):
     assert lines[0] == f"{moto.settings.endpoint} (like moto)"
     assert "yes  If-None-Match on PUT" in lines
     assert "no   a wrong checksum is refused: s3shim verifies bodies itself" in lines
-    assert lines[-1] == "     keys end at 1024 bytes"
+    assert lines[-2:] == [
+        "     keys end at 1024 bytes",
+        "     conditional writes are exact on one machine, and across machines up to 1048576 bytes",
+    ]
     assert (tmp_path / "upstream" / "dialect.json").exists()
 
 

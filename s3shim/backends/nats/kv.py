@@ -1,7 +1,7 @@
-"""A key-value bucket of NATS: documents of buckets, uploads under way, leases of readers.
+"""Key-value buckets of NATS: documents of buckets, uploads under way, leases.
 
-One stream for all of them, ``KV_s3shim``, so that every NATS tool shows it. Keys are dots between tokens of
-A-Z a-z 0-9 _ - =. Source: ADR-8 (JetStream based Key-Value Stores).
+What the storage keeps is in one stream, ``KV_s3shim``, so that every NATS tool shows it. Keys are dots
+between tokens of A-Z a-z 0-9 _ - =. Source: ADR-8 (JetStream based Key-Value Stores).
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import asyncio
 from s3shim.backends.nats.failures import STREAM_EXISTS, STREAM_NOT_FOUND, JetStreamError, NotSent
 from s3shim.backends.nats.jetstream import Headers, JetStream, Stored
 
-STREAM = "KV_s3shim"
-PREFIX = "$KV.s3shim."
+BUCKET = "s3shim"
+STREAM = f"KV_{BUCKET}"
+PREFIX = f"$KV.{BUCKET}."
 
 _EXPECT = "Nats-Expected-Last-Subject-Sequence"
 _OPERATION = "KV-Operation"
@@ -21,11 +22,14 @@ _MARK = 4 * 3600
 
 
 class KeyValue:
-    """The bucket; its stream is made when it is first missed. For the loop."""
+    """A bucket; its stream is made when it is first missed, with these ``options``. For the loop."""
 
-    def __init__(self, js: JetStream, replicas: int) -> None:
+    def __init__(self, js: JetStream, replicas: int, bucket: str = BUCKET, **options: object) -> None:
         self.js = js
         self.replicas = replicas
+        self.stream = f"KV_{bucket}"
+        self.prefix = f"$KV.{bucket}."
+        self._options = options
         self._making = asyncio.Lock()
 
     async def get(self, key: str) -> Stored | None:
@@ -36,7 +40,7 @@ class KeyValue:
     async def last(self, key: str) -> Stored | None:
         """Return the key's last message, which may say that it was deleted."""
         try:
-            return await self.js.last(STREAM, PREFIX + key)
+            return await self.js.last(self.stream, self.prefix + key)
         except JetStreamError as refused:
             if refused.code != STREAM_NOT_FOUND:
                 raise
@@ -64,33 +68,33 @@ class KeyValue:
 
     async def _publish(self, key: str, value: bytes, headers: Headers) -> int:
         try:
-            return await self.js.publish(PREFIX + key, value, headers)
+            return await self.js.publish(self.prefix + key, value, headers)
         except NotSent:
             await self.ensure()
-        return await self.js.publish(PREFIX + key, value, headers)
+        return await self.js.publish(self.prefix + key, value, headers)
 
     async def ensure(self) -> None:
         """Make the stream where there is none, with the replicas that are asked for."""
         async with self._making:
             try:
-                info = await self.js.stream_info(STREAM)
+                info = await self.js.stream_info(self.stream)
             except JetStreamError as refused:
                 if refused.code != STREAM_NOT_FOUND:
                     raise
                 try:
-                    await self.js.do(f"STREAM.CREATE.{STREAM}", self._config())
+                    await self.js.do(f"STREAM.CREATE.{self.stream}", self._config())
                 except JetStreamError as again:
                     if again.code != STREAM_EXISTS:
                         raise
                 return
             config = info["config"]
             if config.get("num_replicas", 1) != self.replicas:
-                await self.js.do(f"STREAM.UPDATE.{STREAM}", config | {"num_replicas": self.replicas})
+                await self.js.do(f"STREAM.UPDATE.{self.stream}", config | {"num_replicas": self.replicas})
 
     def _config(self) -> dict[str, object]:
         return {
-            "name": STREAM,
-            "subjects": [PREFIX + ">"],
+            "name": self.stream,
+            "subjects": [self.prefix + ">"],
             "retention": "limits",
             "storage": "file",
             "discard": "new",
@@ -106,6 +110,7 @@ class KeyValue:
             "deny_delete": True,
             "allow_msg_ttl": True,
             "subject_delete_marker_ttl": 3_600_000_000_000,
+            **self._options,
         }
 
 

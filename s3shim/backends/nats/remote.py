@@ -27,7 +27,7 @@ _LAST = 5.0
 
 
 class Remote:
-    """Made after the fork."""
+    """Made after the fork. Whoever wants the ``census`` starts it."""
 
     def __init__(self, settings: NatsSettings) -> None:
         self.settings = settings
@@ -57,7 +57,6 @@ class Remote:
     async def _serve(self, beside: tuple[Callable[[], Coroutine[Any, Any, None]], ...]) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.connection.run())
-            group.create_task(self.census.run())
             for work in beside:
                 group.create_task(work())
 

@@ -38,8 +38,8 @@ class Store:
         self._windows = threading.BoundedSemaphore(_WINDOWS)
 
     def start(self) -> None:
-        """Begin to connect and to reclaim."""
-        self.remote.start(self.reclaim.run)
+        """Begin to connect, to reclaim and to count."""
+        self.remote.start(self.reclaim.run, self.remote.census.run)
 
     def close(self) -> None:
         """Let everything go."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from s3shim.backends.upstream.dialect import Dialect, read_dialect, write_dialect
 from s3shim.backends.upstream.faults import meaning_of
-from s3shim.backends.upstream.locks import UPLOAD, Lock
+from s3shim.backends.upstream.locks import HOST, Lock
 from s3shim.backends.upstream.probing import Finding, Probe
 from s3shim.backends.upstream.remote import Remote
 from s3shim.backends.upstream.settings import UpstreamSettings
@@ -19,7 +19,7 @@ def probe(settings: UpstreamSettings) -> tuple[Dialect, list[Finding]]:
 
     Raises ValueError for settings that cannot be used, S3Error where the upstream is not to be had.
     """
-    remote = Remote(replace(settings, dialect="generic"))
+    remote = Remote(replace(settings, dialect="generic", leases=False))
     remote.start()
     try:
         dialect, findings = Probe(remote).run()
@@ -34,7 +34,7 @@ def probe(settings: UpstreamSettings) -> tuple[Dialect, list[Finding]]:
 def dialect_of(store: Store) -> Dialect:
     """Return how the store's upstream behaves: as it was found out last, or is found out now."""
     settings = store.settings
-    with store.locks.hold(Lock(UPLOAD, "dialect")):
+    with store.locks.hold(Lock(HOST, "dialect")):
         known = read_dialect(settings.state / "dialect.json", _asked(store))
         return known or probe(settings)[0]
 

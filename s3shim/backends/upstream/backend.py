@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from s3shim.backends.base import Backend, Capability
+from s3shim.backends.ledger import Ledger
 from s3shim.backends.upstream.asking import dialect_of
 from s3shim.backends.upstream.buckets import Buckets
 from s3shim.backends.upstream.dialect import Dialect
@@ -22,8 +23,8 @@ class UpstreamBackend(Buckets, Sweeping, Backend):
         {"copy_object", "upload_part_copy", "complete_multipart_upload"}
     )
 
-    def __init__(self, settings: UpstreamSettings) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: UpstreamSettings, ledger: Ledger | None = None) -> None:
+        super().__init__(settings, ledger)
         self._rounds: Rounds | None = None
 
     def start(self) -> None:
@@ -43,6 +44,11 @@ class UpstreamBackend(Buckets, Sweeping, Backend):
     def find_dialect(self) -> Dialect:
         """See Store: as it was found out last, or is found out now."""
         return dialect_of(self)
+
+    def conditional_writes(self) -> str:
+        """See Backend. What the upstream does itself is known when it was asked."""
+        dialect = self._dialect
+        return self.settings.winners(dialect is not None and dialect.conditions)
 
     def bucket_owner(self, bucket: str) -> str:
         """See Backend. As it was within the last second."""

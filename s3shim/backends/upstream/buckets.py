@@ -22,6 +22,8 @@ class Buckets(Store):
     def check(self) -> None:
         """See Backend. The message says whether bucket, key, region or connection is wrong."""
         self.opened()
+        if self.locks.leases is not None:
+            self.locks.leases.ledger.check()
         try:
             if self.places.single:
                 self.list_page(self.places.own("check"), most=1)
@@ -60,14 +62,13 @@ class Buckets(Store):
         self.opened()
         if not self.places.is_bucket(info.name):
             raise S3Error(Code.InvalidBucketName, BucketName=info.name)
+        # Who makes sure that his bucket is there does not take its lease, under which writers are refused.
+        if self.locks.across_hosts and self._owner(info.name) == info.owner:
+            raise S3Error(Code.BucketAlreadyOwnedByYou, BucketName=info.name)
         with self.locks.hold(Lock(BUCKET, info.name)):
             self.opened()
-            try:
-                owner = self.read_bucket(info.name, b"").info.owner
-            except S3Error as error:
-                if error.code is not Code.NoSuchBucket:
-                    raise
-            else:
+            owner = self._owner(info.name)
+            if owner is not None:
                 same = owner == info.owner
                 raise S3Error(
                     Code.BucketAlreadyOwnedByYou if same else Code.BucketAlreadyExists, BucketName=info.name
@@ -78,23 +79,37 @@ class Buckets(Store):
             self.write_own(f"buckets/{info.name}", json.dumps(record).encode())
             self.locks.restamp(info.name)
 
+    def _owner(self, bucket: str) -> str | None:
+        """Return who owns a bucket as the upstream has it; None where there is none."""
+        try:
+            return self.read_bucket(bucket, b"").info.owner
+        except S3Error as error:
+            if error.code is Code.NoSuchBucket:
+                return None
+            raise
+
     def delete_bucket(self, bucket: str) -> None:
         """See Backend."""
         self.bucket(bucket)
+        if self.locks.across_hosts:
+            self._refuse_full(bucket)
         with self.locks.hold(Lock(BUCKET, bucket)):
             self.opened()
             self.read_bucket(bucket, b"")
-            base = self.places.base(bucket)
-            page = self.list_page(base, most=1)
-            if page.items or page.groups:
-                raise S3Error(Code.BucketNotEmpty, BucketName=bucket)
+            self.locks.settle(bucket)
+            self._refuse_full(bucket)
             if not self.places.single:
-                self.client.send(Request("DELETE", base.bucket))
+                self.client.send(Request("DELETE", self.places.base(bucket).bucket))
             self.delete_own(f"buckets/{bucket}")
             self.locks.restamp(bucket)
             for kind in _OF_A_BUCKET:
                 for name, _ in self.names_own(f"{kind}/{bucket}/"):
                     self.forget(kind, bucket, name)
+
+    def _refuse_full(self, bucket: str) -> None:
+        page = self.list_page(self.places.base(bucket), most=1)
+        if page.items or page.groups:
+            raise S3Error(Code.BucketNotEmpty, BucketName=bucket)
 
     # -- documents ----------------------------------------------------------------------------
 

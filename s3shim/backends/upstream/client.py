@@ -25,6 +25,8 @@ from urllib3.response import BaseHTTPResponse
 
 from s3shim.backends.upstream.credentials import Keys
 from s3shim.backends.upstream.faults import RETRIED, error_of_failure, error_of_reply, never_sent
+from s3shim.backends.upstream.leases import Leases
+from s3shim.backends.upstream.sending import READING, guard
 from s3shim.backends.upstream.settings import UpstreamSettings
 from s3shim.errors import Code, S3Error
 from s3shim.waiting import WAITS
@@ -100,13 +102,17 @@ class _Once:
 
 
 class Client:
-    """Sends requests to the upstream. Threads share it. ``logs``: whether refusals are logged as errors."""
+    """Sends requests to the upstream. Threads share it. ``logs``: whether refusals are logged as errors.
+
+    What changes something leaves while the ``leases`` that its thread holds are ours, or not at all.
+    """
 
     logs = True
 
-    def __init__(self, settings: UpstreamSettings) -> None:
+    def __init__(self, settings: UpstreamSettings, leases: Leases | None = None) -> None:
         parts = urlsplit(settings.endpoint)
         self._settings = settings
+        self._leases = leases
         self._keys = Keys(settings)
         self._scheme = parts.scheme
         self._host = parts.hostname or ""
@@ -123,7 +129,7 @@ class Client:
             options["ssl_context"] = ssl.create_default_context(
                 cafile=str(settings.ca) if settings.ca else None
             )
-        self._pools = urllib3.PoolManager(
+        self._pools = pools = urllib3.PoolManager(
             num_pools=64,
             maxsize=settings.connections,
             block=False,
@@ -131,6 +137,8 @@ class Client:
             timeout=urllib3.Timeout(connect=settings.connect_timeout, read=settings.first_byte_timeout),
             **options,
         )
+        if self._leases is not None:
+            guard(pools, self._leases.sending)
 
     def close(self) -> None:
         """Refuse requests from now on; what is being read may be read to its end."""
@@ -175,13 +183,17 @@ class Client:
             except (failures.HTTPError, OSError) as error:
                 again = never_sent(error) or not (once and once.spent)
                 outcome = error_of_failure(error)
+                in_doubt = not never_sent(error) and request.method not in READING
             else:
                 if response.status < 300:
                     return response
                 outcome = self._refusal(request, response)
                 again = response.status in RETRIED and not (once and once.spent)
+                in_doubt = False
             delay = random.uniform(0, min(2.0, 0.05 * 2**attempt))
             if not again or attempt >= self._settings.attempts or time.monotonic() + delay > deadline:
+                if in_doubt and self._leases is not None:
+                    self._leases.doubt()
                 raise outcome
             time.sleep(delay)
 

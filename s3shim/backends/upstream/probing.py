@@ -63,9 +63,9 @@ class Probe:
 
     def _questions(self) -> list[tuple[str, str, Callable[[], bool]]]:
         return [
-            ("If-None-Match on PUT", "checked under a lock of this host", self._if_none_match),
-            ("If-Match on PUT", "checked under a lock of this host", self._if_match),
-            ("If-Match on DELETE", "checked under a lock of this host", self._if_match_delete),
+            ("If-None-Match on PUT", "checked under a lock", self._if_none_match),
+            ("If-Match on PUT", "checked under a lock", self._if_match),
+            ("If-Match on DELETE", "checked under a lock", self._if_match_delete),
             ("If-Match on the source of a copy", "the source is locked besides", self._if_match_copy),
             ("a wrong checksum is refused", "s3shim verifies bodies itself", self._wrong_checksum),
             ("a wrong Content-MD5 is refused", "the ETag is compared besides", self._wrong_md5),

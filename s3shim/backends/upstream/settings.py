@@ -18,7 +18,8 @@ class UpstreamSettings:
     one: ``access_key`` and ``secret_key``, ``credentials`` (a file with both, read again when it changes),
     ``profile`` of the AWS configuration. With ``bucket`` every bucket of ours is a prefix of that one;
     without it what s3shim keeps of its own lies in the bucket ``records``, which clients never see. Bodies
-    up to ``block_size`` are sent in one request that can be repeated.
+    up to ``block_size`` are sent in one request that can be repeated. With ``leases`` the gateways of all
+    machines keep out of each other's way, as long as none of them pauses for longer than ``lease_time``.
     """
 
     endpoint: str
@@ -42,8 +43,21 @@ class UpstreamSettings:
     deadline: float = 60.0
     attempts: int = 4
     block_size: int = 1024**2
+    leases: bool = False
+    lease_time: float = 5.0
     account: str = "default"
     upload_expiry: int = 604_800
+
+    def winners(self, conditions: bool) -> str:
+        """Return among whom conditional writes have one winner; ``conditions``: that S3 honours them."""
+        if self.leases:
+            return (
+                "exact across machines, while no gateway pauses for longer than its lease of "
+                f"{self.lease_time:g} s"
+            )
+        if conditions:
+            return f"exact on one machine, and across machines up to {self.block_size} bytes"
+        return "exact on one machine"
 
     def check(self) -> None:
         """Raise ValueError, with what to do about it, for the first setting that cannot be used."""
@@ -77,3 +91,5 @@ class UpstreamSettings:
             raise ValueError(f"unknown upstream dialect {self.dialect!r}; known are auto, {known}")
         if self.attempts < 1 or self.block_size < 1:
             raise ValueError("upstream attempts and block size are at least 1")
+        if self.lease_time <= 0:
+            raise ValueError("a lease holds for some time")
