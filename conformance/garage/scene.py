@@ -64,6 +64,11 @@ def direct(node: Garage) -> Any:
     return client(node.endpoint, node.access_key, node.secret_key, "garage")
 
 
+def raw_direct(node: Garage) -> LiveClient:
+    """Return a client of Garage itself that sends what it is told to."""
+    return LiveClient("127.0.0.1", node.port, node.access_key, node.secret_key, "garage")
+
+
 def listed(s3: Any, bucket: str, **query: Any) -> Iterator[dict[str, Any]]:
     """Yield the entries of a bucket, page by page."""
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, **query):

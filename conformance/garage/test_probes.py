@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conformance.garage.node import Garage
-from conformance.garage.scene import contents, raw_client_of, uploads
+from conformance.garage.scene import contents, raw_client_of, raw_direct, uploads
 from tests.server.process import Server
 from tests.wire.client import LiveClient
 from tests.wire.test_probes import (
@@ -105,7 +105,7 @@ def test_refused(fenced: Held, row: tuple[str, str, dict[str, str], bytes, int, 
 
 def test_garage_itself_would_lose_it(fenced: Held, node: Garage) -> None:
     """What the other tests look for is found where it happens."""
-    alone = LiveClient("127.0.0.1", node.port, node.access_key, node.secret_key, "garage")
+    alone = raw_direct(node)
     answer = alone.request("PUT", f"{OBJECT}?annotation&annotationName=n", body=b"an annotation")
     alone.close()
     assert answer.status == 200
