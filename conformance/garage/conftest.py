@@ -29,14 +29,14 @@ def say(request: pytest.FixtureRequest) -> Any:
     return request.config.stash.setdefault(FIGURES, []).append
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Garage]:
     """A Garage that runs all the time."""
     with garage(tmp_path_factory.mktemp("garage")) as made:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(node: Garage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """s3shim in front of it."""
     made = in_front_of(node, tmp_path_factory.mktemp("s3shim"))

@@ -43,10 +43,20 @@ def error(status: int, code: str) -> Answer:
 
 
 class FakeUpstream:
-    """Answers by ``answer``, but for the record of the bucket "bucket"; ``asked`` is what came."""
+    """Answers by ``answer``, but for the record of the bucket "bucket"; ``asked`` is what came.
 
-    def __init__(self, answer: Callable[[Asked], Answer | None], tls: ssl.SSLContext | None = None) -> None:
+    ``pause`` is how many seconds it waits before it takes the body of a request.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[Asked], Answer | None],
+        tls: ssl.SSLContext | None = None,
+        *,
+        pause: float = 0.0,
+    ) -> None:
         self.asked: list[Asked] = []
+        self.pause = pause
         self.answer = answer
         self.released = Event()
         fake = self
@@ -95,6 +105,8 @@ class FakeUpstream:
     def serve(self, handler: BaseHTTPRequestHandler) -> None:
         """Answer one request."""
         length = int(handler.headers.get("Content-Length") or 0)
+        if length:
+            self.released.wait(self.pause)
         body = handler.rfile.read(length) if length else b""
         asked = Asked(handler.command, handler.path, dict(handler.headers.items()), body)
         if handler.path == "/s3shim-records/.s3shim/buckets/bucket":

@@ -23,6 +23,7 @@ import urllib3.exceptions as failures
 from minio.signer import sign_v4_s3
 from urllib3.response import BaseHTTPResponse
 
+from s3shim.backends.upstream.connections import patient_pools
 from s3shim.backends.upstream.credentials import Keys
 from s3shim.backends.upstream.faults import RETRIED, error_of_failure, error_of_reply, never_sent
 from s3shim.backends.upstream.settings import UpstreamSettings
@@ -122,7 +123,7 @@ class Client:
             options["ssl_context"] = ssl.create_default_context(
                 cafile=str(settings.ca) if settings.ca else None
             )
-        self._pools = urllib3.PoolManager(
+        pools = urllib3.PoolManager(
             num_pools=64,
             maxsize=settings.connections,
             block=False,
@@ -130,6 +131,8 @@ class Client:
             timeout=urllib3.Timeout(connect=settings.connect_timeout, read=settings.first_byte_timeout),
             **options,
         )
+        pools.pool_classes_by_scheme = patient_pools(settings.idle_timeout)
+        self._pools = pools
 
     def close(self) -> None:
         """Refuse requests from now on; what is being read may be read to its end."""

@@ -109,7 +109,8 @@ def error_of_failure(error: Exception) -> S3Error:
         cause = cause.__cause__ or cause.__context__
     if never_sent(error):
         return S3Error(Code.ServiceUnavailable, "The storage cannot be reached.")
-    if isinstance(error, failures.TimeoutError | TimeoutError):
+    # urllib3 puts what happens while a body is sent into an error of its own.
+    if any(isinstance(one, failures.TimeoutError | TimeoutError) for one in (error, *error.args)):
         return S3Error(Code.ServiceUnavailable, "The storage does not answer in time.")
     return S3Error(Code.InternalError)
 
