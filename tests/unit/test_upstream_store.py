@@ -12,6 +12,7 @@ from s3shim.backends.upstream.client import Request
 from s3shim.backends.upstream.dialect import PROFILES
 from s3shim.backends.upstream.markup import read_buckets
 from s3shim.backends.upstream.places import Place
+from s3shim.backends.upstream.rounds import Rounds
 from s3shim.cli.main import main
 from s3shim.conditions import NO_CONDITIONS, Conditions, ETagList
 from s3shim.copying import Copy
@@ -290,15 +291,41 @@ def test_what_died_is_swept(moto, monkeypatch):
     put(moto, "key", b"new")
     moto.write_own("staged/dead", b"of a worker that was killed")
     moto.begin_upstream(Place("s3shim-records", ".s3shim/staged/dead"))
-    later = moto.now() + 8 * 86_400_000
-    monkeypatch.setattr(moto, "now", lambda: later)
     assert moto.expire_multipart_uploads(1) == 0
     assert [name for name, _ in moto.names_own("staged/")] == ["dead"]
-    assert moto.expire_multipart_uploads(later - 7 * 86_400_000) == 1
+    later = moto.now() + 2 * 86_400_000
+    monkeypatch.setattr(moto, "now", lambda: later)
+    assert moto.expire_multipart_uploads(1) == 0
+    assert list(moto.names_own("staged/")) == []
+    assert [place.key for place, *_ in moto.uploads_upstream(Place("s3shim-records", ""))] == [
+        f".s3shim/staged/{kept.upload_id}"
+    ]
+    assert moto.expire_multipart_uploads(later) == 1
     left = [name for name, _ in moto.names_own("") if not name.startswith("buckets/")]
     assert left == []
     assert list(moto.uploads_upstream(Place("s3shim-records", ""))) == []
     assert get(moto, "key") == b"new"
+
+
+def test_what_an_upload_needs_to_be_completed_again_is_not_swept(moto, monkeypatch):
+    """A worker died between the upstream's completion and the copy; the object is as old as the upload."""
+    ref = begin(moto, "key")
+    part = upload(moto, ref, 1, b"part")
+    with monkeypatch.context() as dying:
+        dying.setattr(moto, "place_copy", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            complete(moto, ref, [part])
+    later = moto.now() + 2 * 86_400_000
+    monkeypatch.setattr(moto, "now", lambda: later)
+    assert moto.expire_multipart_uploads(1) == 0
+    complete(moto, ref, [part])
+    assert get(moto, "key") == b"part"
+
+
+def test_rounds_without_an_expiry_sweep_all_the_same(tmp_path):
+    called = []
+    assert Rounds(tmp_path / "cleaned", 0, called.append).round()
+    assert called == [0]
 
 
 def test_the_rounds_are_made_once_an_hour_by_one_process(moto):
