@@ -102,9 +102,14 @@ class Garage:
         self._process.send_signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """Let it go on after ``hold``."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
+        """Let it go on after ``hold``; nothing where it does not run."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+
+    @property
+    def runs(self) -> bool:
+        """Whether there is a process."""
+        return self._process is not None
 
     def _ask(self, operation: str, body: object = None) -> Any:
         """Ask the admin API, which may not be up yet."""
