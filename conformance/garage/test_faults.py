@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from conformance.garage.gauges import answers, connections, seconds_until
+from conformance.garage.gauges import answers, seconds_until
 from conformance.garage.node import Garage, garage
 from conformance.garage.scene import (
     client_of,
@@ -27,7 +27,7 @@ from conformance.garage.scene import (
     left_after_sweep,
     raw_client_of,
 )
-from tests.server.process import Server, workers
+from tests.server.process import Server, connections, workers
 from tests.wire.client import LiveClient
 
 MIB = 1024**2

@@ -10,11 +10,11 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from conformance.garage.gauges import answers, connections, seconds_until
+from conformance.garage.gauges import answers, seconds_until
 from conformance.garage.load import Client
 from conformance.garage.node import Garage
 from conformance.garage.scene import client_of, direct, ended_well, in_front_of, left_after_sweep, listed
-from tests.server.process import workers
+from tests.server.process import connections, workers
 
 ROUNDS = 10
 CLIENTS = 6

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socket import SHUT_WR
 from threading import Event, Thread
 
 from s3shim.backends.upstream.backend import UpstreamBackend
@@ -27,13 +28,17 @@ class Asked:
 
 @dataclass
 class Answer:
-    """What is answered. ``cut`` bytes of the body are sent, then the connection is closed."""
+    """What is answered. ``cut`` bytes of the body are sent, then the connection is closed.
+
+    With ``half`` it is closed for what comes from here only.
+    """
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     cut: int | None = None
     stall: bool = False
+    half: bool = False
 
 
 def error(status: int, code: str) -> Answer:
@@ -45,7 +50,8 @@ def error(status: int, code: str) -> Answer:
 class FakeUpstream:
     """Answers by ``answer``, but for the record of the bucket "bucket"; ``asked`` is what came.
 
-    ``pause`` is how many seconds it waits before it takes the body of a request.
+    ``pause`` is how many seconds it waits before it takes the body of a request; where ``takes`` is not None,
+    the connection is closed when so many bytes of a longer one have come.
     """
 
     def __init__(
@@ -57,6 +63,7 @@ class FakeUpstream:
     ) -> None:
         self.asked: list[Asked] = []
         self.pause = pause
+        self.takes: int | None = None
         self.answer = answer
         self.released = Event()
         fake = self
@@ -107,6 +114,10 @@ class FakeUpstream:
         length = int(handler.headers.get("Content-Length") or 0)
         if length:
             self.released.wait(self.pause)
+        if self.takes is not None and length > self.takes:
+            handler.rfile.read(self.takes)
+            handler.close_connection = True
+            return
         body = handler.rfile.read(length) if length else b""
         asked = Asked(handler.command, handler.path, dict(handler.headers.items()), body)
         if handler.path == "/s3shim-records/.s3shim/buckets/bucket":
@@ -128,6 +139,10 @@ class FakeUpstream:
         handler.end_headers()
         if asked.method != "HEAD":
             handler.wfile.write(answer.body[: answer.cut])
+        if answer.half:
+            handler.wfile.flush()
+            handler.connection.shutdown(SHUT_WR)
+            self.released.wait(30)
         if answer.cut is not None:
             handler.close_connection = True
 
