@@ -13,8 +13,8 @@ from typing import Any
 from conformance.garage.gauges import answers, seconds_until
 from conformance.garage.load import Client
 from conformance.garage.node import Garage
-from conformance.garage.scene import client_of, direct, ended_well, in_front_of, left_after_sweep, listed
-from tests.server.process import connections, workers
+from conformance.garage.scene import left_after_sweep, listed
+from tests.server.process import Server, connections, workers
 
 ROUNDS = 10
 CLIENTS = 6
@@ -23,11 +23,11 @@ SHORTEST, LONGEST = 0.3, 1.5
 RECOVERY = 5.0
 
 
-def test_kills_under_load(node: Garage, tmp_path: Path, say: Any) -> None:
+def test_kills_under_load(
+    node: Garage, server: Server, through: Any, behind: Any, tmp_path: Path, say: Any
+) -> None:
     seed = random.SystemRandom().randrange(1, 1 << 32)
     dice = random.Random(seed)
-    server = in_front_of(node, tmp_path)
-    through, behind = client_of(server), direct(node)
     through.create_bucket(Bucket=BUCKET)
     through.put_object(Bucket=BUCKET, Key="probe", Body=b"probe")
     clients = [
@@ -57,9 +57,6 @@ def test_kills_under_load(node: Garage, tmp_path: Path, say: Any) -> None:
     assert counts["done"] > 10 * ROUNDS
     assert counts["in doubt"] >= ROUNDS
     caught(clients[0], behind)
-    through.close()
-    behind.close()
-    ended_well(server)
 
 
 def caught(client: Client, behind: Any) -> None:

@@ -12,7 +12,6 @@ from s3shim.backends.upstream.client import Request
 from s3shim.backends.upstream.dialect import PROFILES
 from s3shim.backends.upstream.markup import read_buckets
 from s3shim.backends.upstream.places import Place
-from s3shim.backends.upstream.rounds import Rounds
 from s3shim.cli.main import main
 from s3shim.conditions import NO_CONDITIONS, Conditions, ETagList
 from s3shim.copying import Copy
@@ -26,16 +25,6 @@ from tests.server.process import free_port
 KEY = ObjectRef("bucket", "key")
 META = ObjectMeta("text/x", {"cache-control": "no-store"}, {"plain": "1", "a_b": "v\xe4lue"}, {"t": "1"})
 NEW_ONLY = Conditions(if_none_match=ETagList(any=True))
-
-
-@pytest.fixture
-def moto(tmp_path):
-    """A backend over moto, with the bucket "bucket"."""
-    backend = upstreams.over_moto(tmp_path)
-    backend.start()
-    backend.create_bucket(BucketInfo("bucket", "main", 1))
-    yield backend
-    backend.close()
 
 
 def another(backend, path, **settings):
@@ -279,59 +268,6 @@ def test_a_table_of_many_parts_lies_beside_the_object_and_goes_with_a_copy(moto)
     moto.delete_object(KEY, NO_CONDITIONS)
     moto.expire_multipart_uploads(moto.now() + 10**12)
     assert moto.get_object_parts(ObjectRef("bucket", "copy"), NO_CONDITIONS)[1] == parts
-
-
-# -- what is of no use any more ------------------------------------------------------------------
-
-
-def test_what_died_is_swept(moto, monkeypatch):
-    kept = begin(moto, "kept")
-    upload(moto, kept, 1, b"part")
-    put_parts(moto, "key", [pattern(300, n) for n in range(60)], algorithm="sha256")
-    put(moto, "key", b"new")
-    moto.write_own("staged/dead", b"of a worker that was killed")
-    moto.begin_upstream(Place("s3shim-records", ".s3shim/staged/dead"))
-    assert moto.expire_multipart_uploads(1) == 0
-    assert [name for name, _ in moto.names_own("staged/")] == ["dead"]
-    later = moto.now() + 2 * 86_400_000
-    monkeypatch.setattr(moto, "now", lambda: later)
-    assert moto.expire_multipart_uploads(1) == 0
-    assert list(moto.names_own("staged/")) == []
-    assert [place.key for place, *_ in moto.uploads_upstream(Place("s3shim-records", ""))] == [
-        f".s3shim/staged/{kept.upload_id}"
-    ]
-    assert moto.expire_multipart_uploads(later) == 1
-    left = [name for name, _ in moto.names_own("") if not name.startswith("buckets/")]
-    assert left == []
-    assert list(moto.uploads_upstream(Place("s3shim-records", ""))) == []
-    assert get(moto, "key") == b"new"
-
-
-def test_what_an_upload_needs_to_be_completed_again_is_not_swept(moto, monkeypatch):
-    """A worker died between the upstream's completion and the copy; the object is as old as the upload."""
-    ref = begin(moto, "key")
-    part = upload(moto, ref, 1, b"part")
-    with monkeypatch.context() as dying:
-        dying.setattr(moto, "place_copy", lambda *args: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            complete(moto, ref, [part])
-    later = moto.now() + 2 * 86_400_000
-    monkeypatch.setattr(moto, "now", lambda: later)
-    assert moto.expire_multipart_uploads(1) == 0
-    complete(moto, ref, [part])
-    assert get(moto, "key") == b"part"
-
-
-def test_rounds_without_an_expiry_sweep_all_the_same(tmp_path):
-    called = []
-    assert Rounds(tmp_path / "cleaned", 0, called.append).round()
-    assert called == [0]
-
-
-def test_the_rounds_are_made_once_an_hour_by_one_process(moto):
-    other = another(moto, moto.settings.state)
-    assert [backend._rounds.round() for backend in (moto, other, moto)] == [True, False, False]
-    other.close()
 
 
 # -- the probe ---------------------------------------------------------------------------------

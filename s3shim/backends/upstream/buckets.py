@@ -68,12 +68,16 @@ class Buckets(Store):
                 if error.code is not Code.NoSuchBucket:
                     raise
             else:
-                same = owner == info.owner
-                raise S3Error(
-                    Code.BucketAlreadyOwnedByYou if same else Code.BucketAlreadyExists, BucketName=info.name
-                )
+                if self._is_upstream(info.name):
+                    same = owner == info.owner
+                    raise S3Error(
+                        Code.BucketAlreadyOwnedByYou if same else Code.BucketAlreadyExists,
+                        BucketName=info.name,
+                    )
             if not self.places.single:
                 self.create_upstream_bucket(info.name)
+            # A removal that was cut off has left what the new bucket would inherit.
+            self._forget_all(info.name)
             record = {"owner": info.owner, "created": info.created, "identity": os.urandom(16).hex()}
             self.write_own(f"buckets/{info.name}", json.dumps(record).encode())
             self.locks.restamp(info.name)
@@ -85,16 +89,33 @@ class Buckets(Store):
             self.opened()
             self.read_bucket(bucket, b"")
             base = self.places.base(bucket)
-            page = self.list_page(base, most=1)
-            if page.items or page.groups:
-                raise S3Error(Code.BucketNotEmpty, BucketName=bucket)
-            if not self.places.single:
+            there = self._is_upstream(bucket)
+            if there:
+                page = self.list_page(base, most=1)
+                if page.items or page.groups:
+                    raise S3Error(Code.BucketNotEmpty, BucketName=bucket)
+            if there and not self.places.single:
                 self.client.send(Request("DELETE", base.bucket))
             self.delete_own(f"buckets/{bucket}")
             self.locks.restamp(bucket)
-            for kind in _OF_A_BUCKET:
-                for name, _ in self.names_own(f"{kind}/{bucket}/"):
-                    self.forget(kind, bucket, name)
+            self._forget_all(bucket)
+
+    def _is_upstream(self, bucket: str) -> bool:
+        """Whether the upstream still has the bucket that there is a record of: others may remove it there."""
+        if self.places.single:
+            return True
+        try:
+            self.client.send(Request("HEAD", bucket))
+        except S3Error as error:
+            if error.code is not Code.NoSuchBucket:
+                raise
+            return False
+        return True
+
+    def _forget_all(self, bucket: str) -> None:
+        for kind in _OF_A_BUCKET:
+            for name, _ in self.names_own(f"{kind}/{bucket}/"):
+                self.forget(kind, bucket, name)
 
     # -- documents ----------------------------------------------------------------------------
 

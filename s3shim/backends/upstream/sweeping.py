@@ -36,15 +36,20 @@ class Sweeping(Completing):
         for name, modified in list(self.names_own("completed/")):
             if modified < old:
                 self.delete_own(f"completed/{name}")
-        staged = [name for name, modified in self.names_own("staged/") if modified < old]
+        own = [
+            (kind, name)
+            for kind in ("staged/", "parts/")
+            for name, modified in self.names_own(kind)
+            if modified < old
+        ]
         begun = [found for found in self.uploads_upstream(self.places.own("staged/")) if found[2] < old]
-        # What an upload has here may be as old as the upload, and is needed until that ends.
-        needed = (
-            {name.split("/", 2)[1] for name, _ in self.names_own("uploads/")} if staged or begun else set()
-        )
-        for name in staged:
-            if name not in needed:
-                self.delete_own(f"staged/{name}")
+        # What an upload has there may be as old as the upload, and is needed until that ends.
+        needed: set[str] = set()
+        if own or begun:
+            needed = {name.split("/", 2)[1] for name, _ in self.names_own("uploads/")}
+        for kind, name in own:
+            if name.split("/", 2)[kind == "parts/"] not in needed:
+                self.delete_own(kind + name)
         for place, upstream_id, _ in begun:
             if place.key.rpartition("/")[2] not in needed:
                 self.abort_upstream(place, upstream_id)
