@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GUNICORN = ["-m", "gunicorn", "-c", "gunicorn.conf.py", "s3shim.wsgi:app"]
 
 _PATIENCE = 30.0
+_ESTABLISHED = "01"
 
 
 def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -114,6 +115,24 @@ def workers(server: Server) -> list[int]:
     """Return the process ids of the workers."""
     pid = server.process.pid
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def connections(pid: int, port: int) -> dict[str, int]:
+    """Return how many sockets of a process are connected to ``port`` of this machine, by state."""
+    held = set()
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{name}")
+        except FileNotFoundError:
+            continue
+        if target.startswith("socket:["):
+            held.add(target[8:-1])
+    found = {"established": 0, "other": 0}
+    for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if int(fields[2].rpartition(":")[2], 16) == port and fields[9] in held:
+            found["established" if fields[3] == _ESTABLISHED else "other"] += 1
+    return found
 
 
 def serve(tmp_path: Path, *flags: str, settings: Mapping[str, str] | None = None) -> Server:

@@ -1,4 +1,4 @@
-"""One store with a bit of everything for the tests that damage copies of it, and one nats-server."""
+"""A store with a bit of everything for the tests that damage copies of it; nats-server; moto."""
 
 import secrets
 import shutil
@@ -11,7 +11,9 @@ from s3shim.backends.nats.index import Index
 from s3shim.backends.nats.mirror import Source
 from s3shim.backends.nats.settings import NatsSettings
 from s3shim.config import load
+from s3shim.model import BucketInfo
 from s3shim.wsgi import create_app
+from tests.contract import upstreams
 from tests.nats_server import NatsServer
 from tests.unit.damaging import fill
 from tests.unit.nats_clients import Client, make_bucket, remove_bucket, stranger
@@ -31,6 +33,16 @@ def sound(tmp_path_factory):
 def damaged(sound, tmp_path):
     """The root of a copy of the sound store, to be damaged."""
     return shutil.copytree(sound, tmp_path / "store")
+
+
+@pytest.fixture
+def moto(tmp_path):
+    """A backend over moto, with the bucket "bucket"."""
+    backend = upstreams.over_moto(tmp_path)
+    backend.start()
+    backend.create_bucket(BucketInfo("bucket", "main", 1))
+    yield backend
+    backend.close()
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socket import SHUT_WR
 from threading import Event, Thread
 
 from s3shim.backends.ledger import Ledger
@@ -28,13 +29,17 @@ class Asked:
 
 @dataclass
 class Answer:
-    """What is answered. ``cut`` bytes of the body are sent, then the connection is closed."""
+    """What is answered. ``cut`` bytes of the body are sent, then the connection is closed.
+
+    With ``half`` it is closed for what comes from here only.
+    """
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     cut: int | None = None
     stall: bool = False
+    half: bool = False
 
 
 def error(status: int, code: str) -> Answer:
@@ -44,10 +49,22 @@ def error(status: int, code: str) -> Answer:
 
 
 class FakeUpstream:
-    """Answers by ``answer``, but for the record of the bucket "bucket"; ``asked`` is what came."""
+    """Answers by ``answer``, but for the record of the bucket "bucket"; ``asked`` is what came.
 
-    def __init__(self, answer: Callable[[Asked], Answer | None], tls: ssl.SSLContext | None = None) -> None:
+    ``pause`` is how many seconds it waits before it takes the body of a request; where ``takes`` is not None,
+    the connection is closed when so many bytes of a longer one have come.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[Asked], Answer | None],
+        tls: ssl.SSLContext | None = None,
+        *,
+        pause: float = 0.0,
+    ) -> None:
         self.asked: list[Asked] = []
+        self.pause = pause
+        self.takes: int | None = None
         self.answer = answer
         self.released = Event()
         fake = self
@@ -96,6 +113,12 @@ class FakeUpstream:
     def serve(self, handler: BaseHTTPRequestHandler) -> None:
         """Answer one request."""
         length = int(handler.headers.get("Content-Length") or 0)
+        if length:
+            self.released.wait(self.pause)
+        if self.takes is not None and length > self.takes:
+            handler.rfile.read(self.takes)
+            handler.close_connection = True
+            return
         body = handler.rfile.read(length) if length else b""
         asked = Asked(handler.command, handler.path, dict(handler.headers.items()), body)
         if handler.path == "/s3shim-records/.s3shim/buckets/bucket":
@@ -117,6 +140,10 @@ class FakeUpstream:
         handler.end_headers()
         if asked.method != "HEAD":
             handler.wfile.write(answer.body[: answer.cut])
+        if answer.half:
+            handler.wfile.flush()
+            handler.connection.shutdown(SHUT_WR)
+            self.released.wait(30)
         if answer.cut is not None:
             handler.close_connection = True
 

@@ -36,8 +36,8 @@ def over(tmp_path):
     """Return a function that gives a backend over an upstream that answers by a function."""
     opened = []
 
-    def make(answer, **settings):
-        fake = FakeUpstream(answer)
+    def make(answer, *, pause=0.0, **settings):
+        fake = FakeUpstream(answer, pause=pause)
         backend = backend_over(fake.endpoint, tmp_path, **settings)
         opened.append((backend, fake))
         return backend, fake
@@ -165,6 +165,30 @@ def test_a_stall_ends_in_time(over):
     assert time.monotonic() - began < 5
 
 
+LARGE = pattern(24 * 1024**2)
+"""More than the kernel takes for a peer that does not read."""
+
+
+def takes_all(asked):
+    return Answer(200, f"<CopyObjectResult><ETag>{md5(LARGE)}</ETag></CopyObjectResult>".encode())
+
+
+@pytest.mark.parametrize("block", [4096, len(LARGE)])
+def test_a_pause_in_taking_a_body_is_waited_out(over, block):
+    """The time to connect is not that for a body to move."""
+    backend, fake = over(takes_all, pause=1.5, connect_timeout=0.5, idle_timeout=20.0, block_size=block)
+    assert put(backend, "key", LARGE).etag == md5(LARGE)
+    assert any(asked.body == LARGE for asked in fake.asked)
+
+
+@pytest.mark.parametrize("block", [4096, len(LARGE)])
+def test_a_body_that_is_not_taken_ends_in_time(over, block):
+    backend, _ = over(takes_all, pause=30.0, attempts=1, block_size=block)
+    began = time.monotonic()
+    assert code_of(put, backend, "key", LARGE) is Code.ServiceUnavailable
+    assert time.monotonic() - began < 5
+
+
 def test_a_burst_of_503_is_waited_out(over):
     data = b"data"
     answers = [error(503, "SlowDown"), error(503, "SlowDown")]
@@ -210,6 +234,20 @@ def test_the_first_mebibyte_of_a_body_is_sent_again(over):
     backend, fake = over(answer)
     assert put(backend, "key", BytesBody(data, piece=100_000)).etag == md5(data)
     assert staged_puts(fake) == [data, data]
+
+
+@pytest.mark.parametrize("length", [100_000, None])
+def test_nobody_waits_long_for_what_tidies_up(over, length):
+    """What stays behind is swept later."""
+
+    def answer(asked):
+        begun = b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
+        return Answer(200, begun) if asked.method in ("HEAD", "POST") else Answer(stall=True)
+
+    backend, fake = over(answer, attempts=2)
+    assert code_of(put, backend, "key", BytesBody(pattern(100_000), length=length)) is Code.ServiceUnavailable
+    tidying = [asked for asked in fake.asked if asked.method == "DELETE"]
+    assert len(tidying) == len({asked.path for asked in tidying}) == (1 if length else 2)
 
 
 # -- bytes that are not those that were sent or stored -------------------------------------------

@@ -152,7 +152,7 @@ def test_sending_that_stalls_ends_while_the_lease_is_ours(ledger, over):
         backend = over(fake, block_size=64 * 1024**2, **PATIENT)
         data = pattern(32 * 1024**2)
         began = time.monotonic()
-        assert code_of(put, backend, "key", data, conditions=NEW_ONLY) is Code.InternalError
+        assert code_of(put, backend, "key", data, conditions=NEW_ONLY) is Code.ServiceUnavailable
         assert time.monotonic() - began < TIME
         assert stalled.is_set()
     assert ledger.lines != {}

@@ -27,16 +27,6 @@ META = ObjectMeta("text/x", {"cache-control": "no-store"}, {"plain": "1", "a_b":
 NEW_ONLY = Conditions(if_none_match=ETagList(any=True))
 
 
-@pytest.fixture
-def moto(tmp_path):
-    """A backend over moto, with the bucket "bucket"."""
-    backend = upstreams.over_moto(tmp_path)
-    backend.start()
-    backend.create_bucket(BucketInfo("bucket", "main", 1))
-    yield backend
-    backend.close()
-
-
 def another(backend, path, **settings):
     """Return a backend over the same upstream."""
     other = UpstreamBackend(replace(backend.settings, state=path, **settings))
@@ -278,33 +268,6 @@ def test_a_table_of_many_parts_lies_beside_the_object_and_goes_with_a_copy(moto)
     moto.delete_object(KEY, NO_CONDITIONS)
     moto.expire_multipart_uploads(moto.now() + 10**12)
     assert moto.get_object_parts(ObjectRef("bucket", "copy"), NO_CONDITIONS)[1] == parts
-
-
-# -- what is of no use any more ------------------------------------------------------------------
-
-
-def test_what_died_is_swept(moto, monkeypatch):
-    kept = begin(moto, "kept")
-    upload(moto, kept, 1, b"part")
-    put_parts(moto, "key", [pattern(300, n) for n in range(60)], algorithm="sha256")
-    put(moto, "key", b"new")
-    moto.write_own("staged/dead", b"of a worker that was killed")
-    moto.begin_upstream(Place("s3shim-records", ".s3shim/staged/dead"))
-    later = moto.now() + 8 * 86_400_000
-    monkeypatch.setattr(moto, "now", lambda: later)
-    assert moto.expire_multipart_uploads(1) == 0
-    assert [name for name, _ in moto.names_own("staged/")] == ["dead"]
-    assert moto.expire_multipart_uploads(later - 7 * 86_400_000) == 1
-    left = [name for name, _ in moto.names_own("") if not name.startswith("buckets/")]
-    assert left == []
-    assert list(moto.uploads_upstream(Place("s3shim-records", ""))) == []
-    assert get(moto, "key") == b"new"
-
-
-def test_the_rounds_are_made_once_an_hour_by_one_process(moto):
-    other = another(moto, moto.settings.state)
-    assert [backend._rounds.round() for backend in (moto, other, moto)] == [True, False, False]
-    other.close()
 
 
 # -- the probe ---------------------------------------------------------------------------------

@@ -68,13 +68,15 @@ class Buckets(Store):
         with self.locks.hold(Lock(BUCKET, info.name)):
             self.opened()
             owner = self._owner(info.name)
-            if owner is not None:
+            if owner is not None and self._is_upstream(info.name):
                 same = owner == info.owner
                 raise S3Error(
                     Code.BucketAlreadyOwnedByYou if same else Code.BucketAlreadyExists, BucketName=info.name
                 )
             if not self.places.single:
                 self.create_upstream_bucket(info.name)
+            # A removal that was cut off has left what the new bucket would inherit.
+            self._forget_all(info.name)
             record = {"owner": info.owner, "created": info.created, "identity": os.urandom(16).hex()}
             self.write_own(f"buckets/{info.name}", json.dumps(record).encode())
             self.locks.restamp(info.name)
@@ -96,15 +98,32 @@ class Buckets(Store):
         with self.locks.hold(Lock(BUCKET, bucket)):
             self.opened()
             self.read_bucket(bucket, b"")
+            there = self._is_upstream(bucket)
             self.locks.settle(bucket)
-            self._refuse_full(bucket)
-            if not self.places.single:
+            if there:
+                self._refuse_full(bucket)
+            if there and not self.places.single:
                 self.client.send(Request("DELETE", self.places.base(bucket).bucket))
             self.delete_own(f"buckets/{bucket}")
             self.locks.restamp(bucket)
-            for kind in _OF_A_BUCKET:
-                for name, _ in self.names_own(f"{kind}/{bucket}/"):
-                    self.forget(kind, bucket, name)
+            self._forget_all(bucket)
+
+    def _is_upstream(self, bucket: str) -> bool:
+        """Whether the upstream still has the bucket that there is a record of: others may remove it there."""
+        if self.places.single:
+            return True
+        try:
+            self.client.send(Request("HEAD", bucket))
+        except S3Error as error:
+            if error.code is not Code.NoSuchBucket:
+                raise
+            return False
+        return True
+
+    def _forget_all(self, bucket: str) -> None:
+        for kind in _OF_A_BUCKET:
+            for name, _ in self.names_own(f"{kind}/{bucket}/"):
+                self.forget(kind, bucket, name)
 
     def _refuse_full(self, bucket: str) -> None:
         page = self.list_page(self.places.base(bucket), most=1)

@@ -23,8 +23,9 @@ import urllib3.exceptions as failures
 from minio.signer import sign_v4_s3
 from urllib3.response import BaseHTTPResponse
 
+from s3shim.backends.upstream.connections import patient_pools
 from s3shim.backends.upstream.credentials import Keys
-from s3shim.backends.upstream.faults import RETRIED, error_of_failure, error_of_reply, never_sent
+from s3shim.backends.upstream.faults import RETRIED, error_of_failure, error_of_reply, never_sent, timed_out
 from s3shim.backends.upstream.leases import Leases
 from s3shim.backends.upstream.sending import READING, guard
 from s3shim.backends.upstream.settings import UpstreamSettings
@@ -38,6 +39,9 @@ _HASHED = 64 * 1024
 """Bodies up to so many bytes have their SHA-256 signed over plain HTTP; beyond, their MD5 guards them."""
 
 _ERROR_BODY = 64 * 1024
+_TIDYING = 5.0
+"""Seconds until an answer begins to what a sweep does as well; a client waits behind it."""
+
 _REPLAYED = 1024**2
 _UNSIGNED = "UNSIGNED-PAYLOAD"
 _NOTHING = sha256(b"").hexdigest()
@@ -45,7 +49,10 @@ _NOTHING = sha256(b"").hexdigest()
 
 @dataclass(slots=True)
 class Request:
-    """One request: ``body`` may be sent again, ``chunks`` may not; ``length`` is theirs, if known."""
+    """One request: ``body`` may be sent again, ``chunks`` may not; ``length`` is theirs, if known.
+
+    ``tidying`` is one that a sweep does as well: nobody waits long for it.
+    """
 
     method: str
     bucket: str = ""
@@ -55,6 +62,7 @@ class Request:
     body: bytes = b""
     chunks: Iterable[bytes] | None = None
     length: int | None = None
+    tidying: bool = False
 
 
 @dataclass(slots=True)
@@ -129,16 +137,17 @@ class Client:
             options["ssl_context"] = ssl.create_default_context(
                 cafile=str(settings.ca) if settings.ca else None
             )
-        self._pools = pools = urllib3.PoolManager(
+        pools = urllib3.PoolManager(
             num_pools=64,
             maxsize=settings.connections,
             block=False,
             retries=False,
-            timeout=urllib3.Timeout(connect=settings.connect_timeout, read=settings.first_byte_timeout),
             **options,
         )
+        pools.pool_classes_by_scheme = patient_pools(settings.idle_timeout)
         if self._leases is not None:
             guard(pools, self._leases.sending)
+        self._pools = pools
 
     def close(self) -> None:
         """Refuse requests from now on; what is being read may be read to its end."""
@@ -182,6 +191,7 @@ class Client:
                 raise error.__cause__ or error from None
             except (failures.HTTPError, OSError) as error:
                 again = never_sent(error) or not (once and once.spent)
+                again = again and not (request.tidying and timed_out(error))
                 outcome = error_of_failure(error)
                 in_doubt = not never_sent(error) and request.method not in READING
             else:
@@ -233,6 +243,9 @@ class Client:
         elif request.body or request.method in ("PUT", "POST"):
             headers["Content-Length"] = str(len(request.body))
         pool = pools.connection_from_host(host, self._port, self._scheme)
+        longest = self._settings.first_byte_timeout
+        if request.tidying:
+            longest = min(longest, _TIDYING)
         body: Any = once if once is not None else request.body or None
         WAITS.announce()
         return pool.urlopen(
@@ -240,6 +253,7 @@ class Client:
             f"{path}?{query}" if query else path,
             body=body,
             headers=headers,
+            timeout=urllib3.Timeout(connect=self._settings.connect_timeout, read=longest),
             retries=False,
             redirect=False,
             preload_content=False,

@@ -120,9 +120,15 @@ def error_of_failure(error: Exception) -> S3Error:
         cause = cause.__cause__ or cause.__context__
     if never_sent(error):
         return S3Error(Code.ServiceUnavailable, "The storage cannot be reached.")
-    if isinstance(error, failures.TimeoutError | TimeoutError):
+    if timed_out(error):
         return S3Error(Code.ServiceUnavailable, "The storage does not answer in time.")
     return S3Error(Code.InternalError)
+
+
+def timed_out(error: Exception) -> bool:
+    """Whether the upstream let the time pass that it had to answer, or to take what is sent."""
+    # urllib3 puts what happens while a body is sent into an error of its own.
+    return any(isinstance(one, failures.TimeoutError | TimeoutError) for one in (error, *error.args))
 
 
 def never_sent(error: Exception) -> bool:

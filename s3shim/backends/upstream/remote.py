@@ -124,10 +124,10 @@ class Remote(Store):
             self.abort_upstream(target, upstream_id)
             raise
 
-    def delete_upstream(self, place: Place) -> None:
+    def delete_upstream(self, place: Place, *, tidying: bool = False) -> None:
         """Remove an object; nothing where there is none."""
         try:
-            self.client.send(Request("DELETE", place.bucket, place.key))
+            self.client.send(Request("DELETE", place.bucket, place.key, tidying=tidying))
         except S3Error as error:
             if error.code is not Code.NoSuchKey:
                 raise
@@ -141,7 +141,7 @@ class Remote(Store):
     def drop(self, place: Place) -> None:
         """Remove an object of our own that is of no use any more; one that stays is swept later."""
         with suppress(S3Error):
-            self.delete_upstream(place)
+            self.delete_upstream(place, tidying=True)
 
     def tags_upstream(self, place: Place) -> dict[str, str]:
         """Return the tags that the upstream keeps of an object."""
@@ -212,8 +212,9 @@ class Remote(Store):
 
     def abort_upstream(self, place: Place, upstream_id: str) -> None:
         """Free the parts of an upload; those that stay are swept later."""
+        request = Request("DELETE", place.bucket, place.key, {"uploadId": upstream_id}, tidying=True)
         with suppress(S3Error):
-            self.client.send(Request("DELETE", place.bucket, place.key, {"uploadId": upstream_id}))
+            self.client.send(request)
 
 
 def _source_headers(source: Place, etag: str) -> dict[str, str]:

@@ -18,8 +18,8 @@ _log = logging.getLogger(__name__)
 class Rounds:
     """A thread beside those that serve. ``clean`` is called with the time (ms) before which uploads expire.
 
-    Uploads are aborted after ``expiry`` seconds, 0 for never. ``path`` is a file whose time says when it was
-    done last by any process of this host.
+    Uploads are aborted after ``expiry`` seconds; 0 is never, and the time is 0 then. ``path`` is a file whose
+    time says when it was done last by any process of this host.
     """
 
     def __init__(self, path: Path, expiry: int, clean: Callable[[int], object]) -> None:
@@ -43,10 +43,10 @@ class Rounds:
 
     def round(self) -> bool:
         """Clean up where it is due; return whether it was."""
-        if not self._expiry or not self._is_due():
+        if not self._is_due():
             return False
         try:
-            self._clean(int(time.time() * 1000) - self._expiry * 1000)
+            self._clean(int((time.time() - self._expiry) * 1000) if self._expiry else 0)
         except Exception as error:
             _log.warning("nothing is cleaned up now: %r", error)
         return True

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3 import PoolManager
 
 READING = frozenset({"GET", "HEAD"})
 """The methods that change nothing."""
@@ -19,30 +18,28 @@ def guard(pools: PoolManager, sending: Callable[[], float | None]) -> None:
     raised, and nothing is sent.
     """
 
-    def begin(connection: HTTPConnection, method: str) -> None:
+    def begin(connection: Any, method: str) -> None:
         if method in READING:
             return
         if connection.sock is None:
             connection.connect()
+        connection.patience = type(connection).patience
         seconds = sending()
         if seconds is not None:
-            # urllib3 sets the socket's from it when it sends, and anew when it waits for the answer.
-            connection.timeout = seconds
+            connection.patience = seconds
 
-    class Plain(HTTPConnection):
+    pools.pool_classes_by_scheme = {
+        scheme: _guarded(pool, begin) for scheme, pool in pools.pool_classes_by_scheme.items()
+    }
+
+
+def _guarded(pool: Any, begin: Callable[[Any, str], None]) -> Any:
+    class Guarded(pool.ConnectionCls):  # type: ignore[misc]
         def request(self, method: str, url: str, *rest: Any, **named: Any) -> None:
             begin(self, method)
             super().request(method, url, *rest, **named)
 
-    class Secure(HTTPSConnection):
-        def request(self, method: str, url: str, *rest: Any, **named: Any) -> None:
-            begin(self, method)
-            super().request(method, url, *rest, **named)
+    class Pool(pool):  # type: ignore[misc]
+        ConnectionCls = Guarded
 
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = Secure
-
-    pools.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+    return Pool

@@ -13,7 +13,7 @@ class Sweeping(Completing):
     """The part of UpstreamBackend that cleans up."""
 
     def expire_multipart_uploads(self, before: int) -> int:
-        """See Backend. What else is older than that, and used by nothing, goes too."""
+        """See Backend. What else is older than a day, and used by nothing, goes too."""
         self.opened()
         expired = 0
         for name, _ in list(self.names_own("uploads/")):
@@ -27,30 +27,35 @@ class Sweeping(Completing):
             except S3Error as error:
                 if error.code not in (Code.NoSuchUpload, Code.NoSuchBucket):
                     raise
-        self._sweep(before)
+        self._sweep()
         return expired
 
-    def _sweep(self, before: int) -> None:
-        now = self.now()
+    def _sweep(self) -> None:
+        # A body that is still on its way, or a copy, is younger.
+        old = self.now() - REPLAY_MS
         for name, modified in list(self.names_own("completed/")):
-            if modified < now - REPLAY_MS:
-                self.delete_own(f"completed/{name}")
-        # A body that is still on its way, or a completion, is younger than any time that uploads are given.
-        old = min(before, now - REPLAY_MS)
-        for name, modified in list(self.names_own("staged/")):
             if modified < old:
-                self.delete_own(f"staged/{name}")
-        for place, upstream_id, initiated in self.uploads_upstream(self.places.own("staged/")):
-            if initiated < old and not self._is_upload(place.key.rpartition("/")[2]):
+                self.delete_own(f"completed/{name}")
+        own = [
+            (kind, name)
+            for kind in ("staged/", "parts/")
+            for name, modified in self.names_own(kind)
+            if modified < old
+        ]
+        begun = [found for found in self.uploads_upstream(self.places.own("staged/")) if found[2] < old]
+        # What an upload has there may be as old as the upload, and is needed until that ends.
+        needed: set[str] = set()
+        if own or begun:
+            needed = {name.split("/", 2)[1] for name, _ in self.names_own("uploads/")}
+        for kind, name in own:
+            if name.split("/", 2)[kind == "parts/"] not in needed:
+                self.delete_own(kind + name)
+        for place, upstream_id, _ in begun:
+            if place.key.rpartition("/")[2] not in needed:
                 self.abort_upstream(place, upstream_id)
         for name, modified in list(self.names_own("manifests/")):
             if modified < old and not self._is_used(name):
                 self.delete_own(f"manifests/{name}")
-
-    def _is_upload(self, upload_id: str) -> bool:
-        return any(
-            name.split("/", 2)[1] == upload_id for name, _ in self.names_own("uploads/") if "/" in name
-        )
 
     def _is_used(self, name: str) -> bool:
         """Whether the object that a table of parts was kept for is still the one that it was kept for."""

@@ -1,0 +1,1 @@
+"""The storage in another S3 over a real Garage: contract, probes, long listings, faults, kills."""
