@@ -7,7 +7,7 @@ byte order of UTF-8.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -185,6 +185,14 @@ class Body(Protocol):
 
     def also(self, algorithm: str) -> None:
         """Let the digests hold the checksum by ``algorithm`` too; before the first ``read``."""
+        ...
+
+    def spare_md5(self, algorithms: Container[str]) -> str | None:
+        """Let the digests do without the MD5, which is then empty, unless the client stated it.
+
+        Returns the algorithm of the one checksum that they will hold. Where that is none of ``algorithms``
+        nothing changes and None is returned. Before the first ``read``.
+        """
         ...
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 
 from s3shim import checksums
@@ -108,6 +108,9 @@ class CopiedBody:
     def also(self, algorithm: str) -> None:
         """See model.Body."""
         self._hashers.setdefault(algorithm, checksums.new(algorithm))
+
+    def spare_md5(self, algorithms: Container[str]) -> None:
+        """See model.Body: the MD5 is compared with the source's."""
 
     @property
     def digests(self) -> Digests:

@@ -7,7 +7,7 @@ here: a body that ends before its stated length is IncompleteBody and never an o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Any
@@ -46,6 +46,7 @@ class RequestBody:
         "_hashers",
         "_md5",
         "_sha256",
+        "_spares_md5",
         "_take",
         "_trailer",
         "chunked",
@@ -79,6 +80,7 @@ class RequestBody:
         self._trailer: str | None = None
         self._algorithm = ""
         self._also = ""
+        self._spares_md5 = False
         self._md5: bytes | None = None
         self._sha256: bytes | None = None
         self._checksum: tuple[str, bytes] | None = None
@@ -161,6 +163,14 @@ class RequestBody:
         """Let the digests hold the checksum by ``algorithm`` too; before the first ``read``."""
         self._also = algorithm
 
+    def spare_md5(self, algorithms: Container[str]) -> str | None:
+        """Do without the MD5; see model.Body."""
+        algorithm = self.checksum_algorithm or self.default_algorithm
+        if algorithm not in algorithms or self._also:
+            return None
+        self._spares_md5 = self._md5 is None
+        return algorithm
+
     def read(self, size: int) -> bytes:
         """Return 1 to ``size`` bytes, or b"" at the end, once everything has been verified.
 
@@ -223,7 +233,9 @@ class RequestBody:
             raise too_large(self.length, self.limit)
         # Without a checksum of the client's the object gets S3's default one.
         self._algorithm = algorithm = self.checksum_algorithm or self.default_algorithm
-        self._hashers = {"md5": checksums.new("md5"), algorithm: checksums.new(algorithm)}
+        self._hashers = {algorithm: checksums.new(algorithm)}
+        if not self._spares_md5:
+            self._hashers["md5"] = checksums.new("md5")
         more = ["sha256"] if self._sha256 is not None else []
         for name in [*more, self._also] if self._also else more:
             if name not in self._hashers:
@@ -260,7 +272,7 @@ class RequestBody:
         told = {algorithm: checksums.encode(found[algorithm])}
         if self._also:
             told[self._also] = checksums.encode(found[self._also])
-        self._digests = Digests(found["md5"].hex(), told)
+        self._digests = Digests(found["md5"].hex() if "md5" in found else "", told)
 
     def _take_trailers(self, trailers: dict[str, str]) -> None:
         # No other trailer has a meaning, so whoever sends one expects what will not happen.

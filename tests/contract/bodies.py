@@ -50,12 +50,19 @@ class BytesBody(Body):
         self.error = error
         self.algorithm = algorithm
         self.ended = False
+        self.spared = False
         self.more: list[str] = []
 
     def also(self, algorithm: str) -> None:
         """See model.Body."""
         assert self.reads == 0
         self.more.append(algorithm)
+
+    def spare_md5(self, algorithms):
+        """See model.Body."""
+        assert self.reads == 0
+        self.spared = self.algorithm in algorithms and not self.more
+        return self.algorithm if self.spared else None
 
     def read(self, size: int) -> bytes:
         """See model.Body."""
@@ -73,6 +80,8 @@ class BytesBody(Body):
         """See model.Body."""
         assert self.ended, "the digests were asked for before the end"
         digests = digests_of(self.data, self.algorithm)
+        if self.spared:
+            digests.md5 = ""
         digests.checksums |= {algorithm: checksum(algorithm, self.data) for algorithm in self.more}
         return digests
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -21,7 +22,7 @@ class Asked:
 
     method: str
     path: str
-    headers: dict[str, str]
+    headers: Message
     body: bytes
 
 
@@ -96,7 +97,7 @@ class FakeUpstream:
         """Answer one request."""
         length = int(handler.headers.get("Content-Length") or 0)
         body = handler.rfile.read(length) if length else b""
-        asked = Asked(handler.command, handler.path, dict(handler.headers.items()), body)
+        asked = Asked(handler.command, handler.path, handler.headers, body)
         if handler.path == "/s3shim-records/.s3shim/buckets/bucket":
             answer: Answer | None = Answer(200, BUCKET_RECORD)
         else:

@@ -203,7 +203,7 @@ def test_a_conditional_write_whose_answer_was_lost_is_no_conflict(moto, monkeypa
         answer = send(request, once)
         if request.key == "key" and request.method == "PUT" and not lost:
             lost.append(answer.status)
-            answer.drain_conn()
+            answer.close()
             raise OSError("the answer is lost")
         return answer
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from s3shim import checksums
 from s3shim.model import Digests
@@ -20,6 +20,9 @@ class StoredBody:
     def also(self, algorithm: str) -> None:
         """See model.Body."""
         self._hashers.setdefault(algorithm, checksums.new(algorithm))
+
+    def spare_md5(self, algorithms: Container[str]) -> None:
+        """See model.Body: there is none unless it was asked for."""
 
     def read(self, size: int) -> bytes:
         """See model.Body."""

@@ -24,6 +24,8 @@ class Dialect:
     ``empty_parts``: it takes a part without a byte. ``multi_delete``: it removes many keys in one request.
     ``copy_limit`` is the size of the largest object that it copies in one request, ``unfit`` a pattern
     found in the keys that it alters or cannot address, ``max_key`` the bytes of the longest that it keeps.
+    ``discards_short``: of a body that breaks off it keeps nothing. ``trailers`` are the algorithms, between
+    blanks, of the checksums that it verifies after a body and keeps, with an ETag that is the MD5.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Dialect:
     copy_limit: int = 5 * 1024**3
     unfit: str = ""
     max_key: int = MAX_KEY_BYTES
+    discards_short: bool = False
+    trailers: str = ""
 
     def check_key(self, key: str) -> None:
         """Raise KeyTooLongError, InvalidArgument where the upstream keeps no object by this key as it is."""
@@ -49,6 +53,8 @@ class Dialect:
                 Code.InvalidArgument, "The storage cannot keep an object by this key.", ArgumentName="key"
             )
 
+
+_TRAILERS = "crc32 crc32c crc64nvme sha1 sha256"
 
 PROFILES = {
     profile.name: profile
@@ -64,11 +70,21 @@ PROFILES = {
             copy_limit=2**63,
             unfit="^/",
             max_key=479,  # of the 511 that its LMDB has for keys, 32 are the bucket's
+            discards_short=True,
+            trailers=_TRAILERS,
         ),
         Dialect("minio", tagging=True, checksums=True, conditions=True),
         Dialect("aws", tagging=True, checksums=True, conditions=True),
         Dialect("ceph", tagging=True, copy_keeps_etag=True),
-        Dialect("moto", tagging=True, chunked=True, conditions=True, empty_parts=True, unfit=r"\n"),
+        Dialect(
+            "moto",
+            tagging=True,
+            chunked=True,
+            conditions=True,
+            empty_parts=True,
+            unfit=r"\n",
+            discards_short=True,
+        ),
         Dialect(
             "s3shim",
             tagging=True,
@@ -76,6 +92,8 @@ PROFILES = {
             copy_keeps_etag=True,
             chunked=True,
             conditions=True,
+            discards_short=True,
+            trailers=_TRAILERS,
         ),
     )
 }

@@ -36,8 +36,9 @@ MAX_INLINE = 700
 class Entry:
     """What is kept of an object beside its metadata.
 
-    ``etag`` is empty where it is the upstream's. ``parts`` is its table of parts, ``manifest`` the name
-    of the one that lies elsewhere. ``mark`` tells the writes of one key apart.
+    ``etag`` is empty where it is the upstream's. ``native``: the checksum is the one that the upstream keeps.
+    ``blind``: the write asked for nothing of what was there before it. ``parts`` is its table of parts,
+    ``manifest`` the name of the one that lies elsewhere. ``mark`` tells the writes of one key apart.
     """
 
     modified: int
@@ -48,6 +49,8 @@ class Entry:
     parts: list[ObjectPart] = field(default_factory=list)
     manifest: str = ""
     mark: str = ""
+    native: bool = False
+    blind: bool = False
 
 
 @dataclass(slots=True)
@@ -89,6 +92,8 @@ def headers_of(meta: ObjectMeta, entry: Entry, *, keep_tags: bool) -> dict[str, 
         ("p", [[part.part_number, part.size, part.checksums] for part in entry.parts]),
         ("m", entry.manifest),
         ("i", entry.mark),
+        ("h", entry.native),
+        ("b", entry.blind),
     )
     odd |= {short: kept_value for short, kept_value in kept if kept_value}
     # A blank within a header may be taken for several or for none on its way.
@@ -102,7 +107,7 @@ def read_object(key: str, headers: Mapping[str, str], size: int) -> Found:
     names = {name.lower(): value for name, value in headers.items()}
     etag = names.get("etag", "").removeprefix("W/").strip('"')
     kept = _read_entry(names.pop(_ENTRY, None))
-    entry = _entry(kept) if kept else _foreign(names, etag)
+    entry = _entry(kept, names) if kept else _foreign(names, etag)
     kept = kept or _Kept(0)
     meta = ObjectMeta(
         names.get("content-type") if kept.y is msgspec.UNSET else kept.y,
@@ -139,6 +144,8 @@ class _Kept(msgspec.Struct):
     p: list[tuple[int, int, dict[str, str]]] = []
     m: str = ""
     i: str = ""
+    h: bool = False
+    b: bool = False
 
 
 _DECODER = msgspec.json.Decoder(_Kept)
@@ -154,21 +161,28 @@ def _read_entry(text: str | None) -> _Kept | None:
         return None
 
 
-def _entry(kept: _Kept) -> Entry:
+def _entry(kept: _Kept, names: Mapping[str, str]) -> Entry:
     parts = [ObjectPart(*row) for row in kept.p]
-    return Entry(kept.t, kept.c, kept.k, kept.n, kept.e, parts, kept.m, kept.i)
+    # From here on the checksum is known, and kept wherever the entry goes.
+    found = _checksums(names) if kept.h else kept.c
+    return Entry(kept.t, found, kept.k, kept.n, kept.e, parts, kept.m, kept.i, blind=kept.b)
+
+
+def _checksums(names: Mapping[str, str]) -> dict[str, str]:
+    """Return the checksums that the upstream tells."""
+    return {name: names[f"x-amz-checksum-{name}"] for name in SIZES if f"x-amz-checksum-{name}" in names}
 
 
 def _foreign(names: Mapping[str, str], etag: str) -> Entry:
     """Return what can be known of an object that did not come through s3shim."""
-    checksums = {name: names[f"x-amz-checksum-{name}"] for name in SIZES if f"x-amz-checksum-{name}" in names}
     parts = _PARTS_ETAG.fullmatch(etag)
     kind = names.get("x-amz-checksum-type", FULL_OBJECT)
     return Entry(
         http_time(names.get("last-modified", "")),
-        checksums,
+        _checksums(names),
         COMPOSITE if kind == COMPOSITE else FULL_OBJECT,
         int(parts[1]) if parts else 0,
+        blind=True,
     )
 
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from s3shim.backends.upstream.bodies import md5_of
+from s3shim import checksums
+from s3shim.backends.upstream.bodies import Framed, md5_of
 from s3shim.backends.upstream.client import Reply, Request
 from s3shim.backends.upstream.dialect import PROFILES, Dialect, profile_of
 from s3shim.backends.upstream.places import Place
@@ -21,6 +22,7 @@ from s3shim.errors import Code, S3Error
 from s3shim.names import MAX_KEY_BYTES
 
 _DATA = b"what the probe of s3shim wrote"
+_FOLLOWING = ("crc32", "crc32c", "crc64nvme", "sha1", "sha256")
 _OTHER = '"00000000000000000000000000000000"'
 
 
@@ -39,6 +41,7 @@ class Probe:
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
         self._send = remote.client.send
+        self._trailers: list[str] = []
         self._stem = f"probe/{os.urandom(8).hex()}/"
 
     def run(self) -> tuple[Dialect, list[Finding]]:
@@ -74,6 +77,7 @@ class Probe:
             ("a copy keeps the ETag of parts", "kept in x-amz-meta-s3shim", self._copy_keeps_etag),
             ("dated by the end of an upload", "copied to the key at its end", self._dated_by_end),
             ("a body that breaks off is discarded", "sent to a place of its own", self._short_body),
+            ("checksums that follow the body", "sent to a place of its own", self._trailing),
             ("many deletes in one request", "one request each", self._multi_delete),
             ("keys of 1,024 bytes", "longer keys are refused", lambda: self._keeps("k" * self._room(1024))),
             ("keys that begin with /", "refused", lambda: self._keeps_bare("/")),
@@ -107,6 +111,8 @@ class Probe:
             empty_parts=holds["a part without a byte"],
             multi_delete=holds["many deletes in one request"],
             unfit="|".join(unfit),
+            discards_short=holds["a body that breaks off is discarded"],
+            trailers=" ".join(self._trailers),
             max_key=MAX_KEY_BYTES if holds["keys of 1,024 bytes"] else self._longest(),
         )
 
@@ -236,6 +242,30 @@ class Probe:
         with suppress(S3Error):
             self._send(request)
         return self._read(place) is None
+
+    def _trailing(self) -> bool:
+        self._trailers = [algorithm for algorithm in _FOLLOWING if self._follows(algorithm)]
+        return bool(self._trailers)
+
+    def _follows(self, algorithm: str) -> bool:
+        """Whether a checksum after the body is kept, and refused where it is wrong; the ETag is the MD5."""
+        place = self._place(algorithm)
+        hasher = checksums.new(algorithm)
+        hasher.update(_DATA)
+        value = checksums.encode(hasher.digest())
+        wrong = checksums.encode(bytes(checksums.SIZES[algorithm]))
+        with suppress(S3Error):
+            if self._send_framed(place, algorithm, value) != md5_of(_DATA):
+                return False
+            asked = {"x-amz-checksum-mode": "ENABLED"}
+            reply = self._send(Request("HEAD", place.bucket, place.key, headers=asked))
+            kept = reply.headers.get(f"x-amz-checksum-{algorithm}") == value
+            kept = kept and "content-encoding" not in reply.headers and self._read(place) == _DATA
+            return kept and self._refused(lambda: self._send_framed(place, algorithm, wrong), algorithm)
+        return False
+
+    def _send_framed(self, place: Place, algorithm: str, value: str) -> str:
+        return self._remote.stream_object(place, {}, Framed([_DATA], len(_DATA), algorithm, lambda: value))
 
     def _multi_delete(self) -> bool:
         self._put("o", _DATA)

@@ -6,12 +6,11 @@ import json
 import re
 from dataclasses import replace
 
-from urllib3.response import BaseHTTPResponse
-
 from s3shim.backends.upstream.client import Request
 from s3shim.backends.upstream.entries import Found, read_object
 from s3shim.backends.upstream.listing import Listings
 from s3shim.backends.upstream.streams import RemoteChunks, verifier_of
+from s3shim.backends.upstream.wire import Answer
 from s3shim.conditions import Conditions, check_read, range_applies
 from s3shim.errors import Code, S3Error
 from s3shim.model import (
@@ -109,7 +108,7 @@ class Reading(Listings):
         if sent is not None:
             headers["Range"] = sent
         try:
-            response = self.client.open(Request("GET", place.bucket, place.key, headers=headers))
+            answer = self.client.open(Request("GET", place.bucket, place.key, headers=headers))
         except S3Error as error:
             if error.code is Code.InvalidRange and byte_range is not None:
                 byte_range.resolve(self.head_object(ref, conditions).size)
@@ -118,32 +117,32 @@ class Reading(Listings):
                 return None
             raise self.missing(ref, error) from None
         try:
-            return self._stream(ref, response, byte_range, conditions)
+            return self._stream(ref, answer, byte_range, conditions)
         except S3Error as error:
-            response.close()
+            answer.close()
             if error.code is Code.InternalError and byte_range is not None:
                 # Asked for the end of an object without a byte, Garage answers 206 with a range of its own.
                 byte_range.resolve(self.head_object(ref, conditions).size)
             raise
         except BaseException:
-            response.close()
+            answer.close()
             raise
 
     def _stream(
-        self, ref: ObjectRef, response: BaseHTTPResponse, byte_range: ByteRange | None, conditions: Conditions
+        self, ref: ObjectRef, answer: Answer, byte_range: ByteRange | None, conditions: Conditions
     ) -> ObjectStream:
-        start, length, size = _extent(response)
-        found = self._with_tags(ref, read_object(ref.key, response.headers, size))
+        start, length, size = _extent(answer)
+        found = self._with_tags(ref, read_object(ref.key, answer.headers, size))
         info = found.info
         check_read(conditions, info)
         skip = 0
         if byte_range is not None:
             wanted = byte_range.resolve(size)
-            if response.status == 200:
+            if answer.status == 200:
                 skip, (start, length) = wanted[0], wanted
             elif wanted != (start, length):
                 raise S3Error(Code.InternalError)
-        chunks = RemoteChunks(response, skip, length, verifier_of(found) if length == size else None)
+        chunks = RemoteChunks(answer, skip, length, verifier_of(found) if length == size else None)
         if length <= _SMALL and not skip:
             return ObjectStream(info, start, length, ReadyChunks(b"".join(chunks)))
         return ObjectStream(info, start, length, chunks)
@@ -175,14 +174,14 @@ def _header_of(byte_range: ByteRange) -> str | None:
     return f"bytes={byte_range.first}-{last}"
 
 
-def _extent(response: BaseHTTPResponse) -> tuple[int, int, int]:
+def _extent(answer: Answer) -> tuple[int, int, int]:
     """Return (start, length, size of the whole) of an answer. Raises InternalError where it does not say."""
-    length = response.headers.get("Content-Length", "")
-    if response.status == 206:
-        match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    length = answer.headers.get("Content-Length", "")
+    if answer.status == 206:
+        match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
         if match:
             first, last, size = map(int, match.groups())
             return first, last - first + 1, size
-    elif response.status == 200 and length.isdigit():
+    elif answer.status == 200 and length.isdigit():
         return 0, int(length), int(length)
     raise S3Error(Code.InternalError)

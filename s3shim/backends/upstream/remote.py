@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from s3shim.backends.upstream.bodies import md5_header
+from s3shim.backends.upstream.bodies import Framed, md5_header
 from s3shim.backends.upstream.client import Request
 from s3shim.backends.upstream.markup import (
     completion,
@@ -25,6 +25,7 @@ from s3shim.backends.upstream.markup import (
 from s3shim.backends.upstream.places import Place
 from s3shim.backends.upstream.store import Store
 from s3shim.errors import Code, S3Error
+from s3shim.signing import UNSIGNED_TRAILER
 
 _MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
@@ -75,6 +76,14 @@ class Remote(Store):
         request = Request("PUT", place.bucket, place.key, headers={"Content-Type": BINARY})
         request.chunks, request.length = chunks, length
         return str(self.client.send(request).headers.get("ETag", ""))
+
+    def stream_object(self, place: Place, headers: dict[str, str], framed: Framed) -> str:
+        """Put an object that need not be had twice, its checksum after it; return its ETag."""
+        coding = headers.get("content-encoding")
+        request = Request("PUT", place.bucket, place.key, headers={**headers, **framed.headers})
+        request.headers["content-encoding"] = f"aws-chunked,{coding}" if coding else "aws-chunked"
+        request.chunks, request.length, request.hashed = framed, framed.length, UNSIGNED_TRAILER
+        return str(self.client.send(request).headers.get("ETag", "")).strip('"')
 
     @staticmethod
     def is_md5(etag: str) -> bool:

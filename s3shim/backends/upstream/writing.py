@@ -11,14 +11,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from urllib.parse import quote, urlencode
 
-from s3shim.backends.upstream.bodies import Counted, in_parts, md5_of, read_ahead
+from s3shim.backends.upstream.bodies import READ, Counted, Framed, hold_back, in_parts, md5_of, read_ahead
 from s3shim.backends.upstream.entries import Entry, headers_of
 from s3shim.backends.upstream.places import Place
 from s3shim.backends.upstream.reading import Reading
 from s3shim.backends.upstream.remote import Slot
+from s3shim.backends.upstream.store import Bucket
 from s3shim.conditions import NO_CONDITIONS, Conditions, check_write
 from s3shim.errors import Code, S3Error
 from s3shim.model import NULL_VERSION, Body, Deleted, ObjectInfo, ObjectMeta, ObjectRef
@@ -35,9 +37,13 @@ class Writing(Reading):
         """See Backend."""
         seen = self.bucket(ref.bucket)
         place = self.at(ref)
+        algorithm = self._straight(body, conditions)
+        if algorithm is not None:
+            return self._put_straight(seen, ref, body, meta, algorithm)
         data = read_ahead(body, self.settings.block_size)
         if isinstance(data, bytes):
             entry, md5 = Entry(0, body.digests.checksums), body.digests.md5
+            entry.blind = conditions is NO_CONDITIONS
             with self.committing(seen, ref.key):
                 native = self.check_conditions(ref, conditions)
                 entry.modified, entry.mark = self.now(), os.urandom(6).hex() if native else ""
@@ -54,12 +60,49 @@ class Writing(Reading):
             entry, md5 = Entry(0, body.digests.checksums), body.digests.md5
             if etag != md5:
                 entry.etag = md5
+            entry.blind = conditions is NO_CONDITIONS
             with self.committing(seen, ref.key):
                 self.check_conditions(ref, conditions)
                 self.place_copy(staged, size, ref, meta, entry, etag)
         finally:
             self.drop(staged)
         return _info(ref.key, size, md5, meta, entry)
+
+    def _straight(self, body: Body, conditions: Conditions) -> str | None:
+        """Return the algorithm of the checksum that follows a large body straight to its key, else None.
+
+        Conditions are checked before the write has its time, which over Garage is that of its beginning.
+        """
+        dialect, length = self.dialect, body.length
+        if length is None or length <= self.settings.block_size or conditions is not NO_CONDITIONS:
+            return None
+        return body.spare_md5(dialect.trailers.split()) if dialect.discards_short else None
+
+    def _put_straight(
+        self, seen: Bucket, ref: ObjectRef, body: Body, meta: ObjectMeta, algorithm: str
+    ) -> ObjectInfo:
+        """Put an object in one request whose last bytes leave only once all was verified."""
+        entry = Entry(self.now(), mark=os.urandom(6).hex(), native=True, blind=True)
+        place, length = self.at(ref), body.length or 0
+        counted = Counted(iter(lambda: body.read(READ), b""), body)
+        with ExitStack() as held:
+            sent = hold_back(counted, lambda: held.enter_context(self.committing(seen, ref.key)))
+            framed = Framed(sent, length, algorithm, lambda: body.digests.checksums[algorithm])
+            etag = self.stream_object(place, self.headers(meta, entry), framed)
+            if body.digests.md5:
+                self.verify(place, etag, body.digests.md5)
+            if self.dialect.dated_by_begin and not self._counts(ref, entry.mark):
+                raise S3Error(Code.SlowDown)
+        entry.checksums = body.digests.checksums
+        return _info(ref.key, length, etag, meta, entry)
+
+    def _counts(self, ref: ObjectRef, mark: str) -> bool:
+        """Whether a write that may have been overtaken while it went up is there, or was before another one.
+
+        It was before one that did not ask what it replaces. One that did has not seen it: it was not.
+        """
+        found = self.current(ref)
+        return found is not None and (found.entry.mark == mark or found.entry.blind)
 
     def _stage(self, staged: Place, chunks: Iterator[bytes], body: Body) -> tuple[int, str]:
         """Send the body to a place of our own; return its size and the upstream's ETag."""
@@ -158,7 +201,8 @@ class Writing(Reading):
                 self.tag_upstream(place, tags)
                 return
             meta = replace(found.info.meta, tags=tags)
-            self.place_copy(place, found.info.size, ref, meta, found.entry, found.upstream_etag)
+            entry = replace(found.entry, blind=False)
+            self.place_copy(place, found.info.size, ref, meta, entry, found.upstream_etag)
 
 
 def new_name() -> str:
