@@ -7,7 +7,7 @@ byte order of UTF-8.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -187,11 +187,11 @@ class Body(Protocol):
         """Let the digests hold the checksum by ``algorithm`` too; before the first ``read``."""
         ...
 
-    def spare_md5(self, algorithms: Container[str]) -> str | None:
-        """Let the digests do without the MD5, which is then empty, unless the client stated it.
+    def hand_on(self) -> str | None:
+        """Leave it to the storage behind to verify the SHA-256 that the client signed; return it in hex.
 
-        Returns the algorithm of the one checksum that they will hold. Where that is none of ``algorithms``
-        nothing changes and None is returned. Before the first ``read``.
+        The digests have no MD5 then unless the client stated one. None, and nothing changes, where the client
+        signed none. Before the first ``read``.
         """
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from s3shim import checksums
@@ -109,8 +109,8 @@ class CopiedBody:
         """See model.Body."""
         self._hashers.setdefault(algorithm, checksums.new(algorithm))
 
-    def spare_md5(self, algorithms: Container[str]) -> None:
-        """See model.Body: the MD5 is compared with the source's."""
+    def hand_on(self) -> None:
+        """See model.Body: the source has signed nothing."""
 
     @property
     def digests(self) -> Digests:

@@ -7,7 +7,7 @@ here: a body that ends before its stated length is IncompleteBody and never an o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Any
@@ -43,10 +43,10 @@ class RequestBody:
         "_checksum",
         "_digests",
         "_frame",
+        "_handed_on",
         "_hashers",
         "_md5",
         "_sha256",
-        "_spares_md5",
         "_take",
         "_trailer",
         "chunked",
@@ -80,7 +80,7 @@ class RequestBody:
         self._trailer: str | None = None
         self._algorithm = ""
         self._also = ""
-        self._spares_md5 = False
+        self._handed_on = False
         self._md5: bytes | None = None
         self._sha256: bytes | None = None
         self._checksum: tuple[str, bytes] | None = None
@@ -163,13 +163,12 @@ class RequestBody:
         """Let the digests hold the checksum by ``algorithm`` too; before the first ``read``."""
         self._also = algorithm
 
-    def spare_md5(self, algorithms: Container[str]) -> str | None:
-        """Do without the MD5; see model.Body."""
-        algorithm = self.checksum_algorithm or self.default_algorithm
-        if algorithm not in algorithms or self._also:
+    def hand_on(self) -> str | None:
+        """Leave the SHA-256 to the storage; see model.Body."""
+        if self._sha256 is None or self._also:
             return None
-        self._spares_md5 = self._md5 is None
-        return algorithm
+        self._handed_on = True
+        return self._sha256.hex()
 
     def read(self, size: int) -> bytes:
         """Return 1 to ``size`` bytes, or b"" at the end, once everything has been verified.
@@ -234,9 +233,9 @@ class RequestBody:
         # Without a checksum of the client's the object gets S3's default one.
         self._algorithm = algorithm = self.checksum_algorithm or self.default_algorithm
         self._hashers = {algorithm: checksums.new(algorithm)}
-        if not self._spares_md5:
+        if not self._handed_on or self._md5 is not None:
             self._hashers["md5"] = checksums.new("md5")
-        more = ["sha256"] if self._sha256 is not None else []
+        more = ["sha256"] if self._sha256 is not None and not self._handed_on else []
         for name in [*more, self._also] if self._also else more:
             if name not in self._hashers:
                 self._hashers[name] = checksums.new(name)
@@ -259,7 +258,7 @@ class RequestBody:
                 ExpectedDigest=checksums.encode(self._md5),
                 CalculatedDigest=checksums.encode(found["md5"]),
             )
-        if self._sha256 is not None and not compare_digest(found["sha256"], self._sha256):
+        if self._sha256 is not None and "sha256" in found and found["sha256"] != self._sha256:
             raise _other_bytes(self._sha256, found["sha256"])
         algorithm = self._algorithm
         if self._frame is not None:

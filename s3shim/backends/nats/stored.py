@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 
 from s3shim import checksums
 from s3shim.model import Digests
@@ -21,8 +21,8 @@ class StoredBody:
         """See model.Body."""
         self._hashers.setdefault(algorithm, checksums.new(algorithm))
 
-    def spare_md5(self, algorithms: Container[str]) -> None:
-        """See model.Body: there is none unless it was asked for."""
+    def hand_on(self) -> None:
+        """See model.Body: nobody has signed it."""
 
     def read(self, size: int) -> bytes:
         """See model.Body."""

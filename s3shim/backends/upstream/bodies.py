@@ -6,7 +6,6 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 
-from s3shim.checksums import SIZES
 from s3shim.errors import Code, S3Error
 from s3shim.model import Body
 
@@ -83,58 +82,6 @@ def hold_back(chunks: Iterable[bytes], verified: Callable[[], None]) -> Iterator
     verified()
     if held is not None:
         yield held
-
-
-class Framed:
-    """Chunks of ``size`` bytes together in aws-chunked framing, with their checksum as the trailer.
-
-    ``checksum`` is called when the chunks have ended. Source: "Signature Calculations for the Authorization
-    Header: Including Trailing Headers", Amazon S3 API Reference.
-    """
-
-    def __init__(
-        self, chunks: Iterable[bytes], size: int, algorithm: str, checksum: Callable[[], str]
-    ) -> None:
-        self._chunks = chunks
-        self._checksum = checksum
-        self._trailer = f"x-amz-checksum-{algorithm}"
-        self.size = size
-        whole, rest = divmod(size, _FRAME)
-        value = (SIZES[algorithm] + 2) // 3 * 4
-        self.length = whole * (len(_frame(_FRAME)) + _FRAME + 2) + len(self._end("-" * value))
-        if rest:
-            self.length += len(_frame(rest)) + rest + 2
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers that announce the framing; Content-Encoding is the caller's."""
-        return {"x-amz-trailer": self._trailer, "x-amz-decoded-content-length": str(self.size)}
-
-    def __iter__(self) -> Iterator[bytes]:
-        left, room = self.size, 0
-        for chunk in self._chunks:
-            rest = chunk
-            while rest:
-                if not room:
-                    room = min(_FRAME, left)
-                    yield _frame(room)
-                piece, rest = (rest, b"") if len(rest) <= room else (rest[:room], rest[room:])
-                room -= len(piece)
-                left -= len(piece)
-                yield piece
-                if not room:
-                    yield b"\r\n"
-        yield self._end(self._checksum())
-
-    def _end(self, checksum: str) -> bytes:
-        return f"0\r\n{self._trailer}:{checksum}\r\n\r\n".encode()
-
-
-_FRAME = 256 * 1024
-
-
-def _frame(size: int) -> bytes:
-    return b"%x\r\n" % size
 
 
 def md5_of(data: bytes) -> str:

@@ -9,6 +9,7 @@ import random
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
@@ -179,6 +180,23 @@ class Client:
         )
 
     def _once(self, request: Request, once: _Once | None) -> Answer:
+        connection, head, done = self.connected(request)
+        try:
+            body = request.body if once is None else once
+            try:
+                connection.send(head, body, chunked=once is not None and request.length is None)
+            except (BrokenPipeError, ConnectionResetError):
+                # It may have said why before it had all.
+                done = Connection.close
+            if request.method == "GET":
+                connection.acknowledge()
+            return self.answer(connection, request, done)
+        except BaseException:
+            connection.close()
+            raise
+
+    def connected(self, request: Request) -> tuple[Connection, bytes, Callable[[Connection], None]]:
+        """Return a connection, the head to be sent by it, and what is called once the answer was read."""
         pool = self._pool
         if pool is None:
             raise S3Error(Code.ServiceUnavailable)
@@ -187,43 +205,25 @@ class Client:
             path = f"/{request.bucket}{path if request.key else ''}"
         elif request.bucket:
             host = f"{request.bucket}.{host}"
-        query = "&".join(
-            [
-                f"{quote(name, safe='')}={quote(value, safe='')}"
-                for name, value in sorted(request.query.items())
-            ]
-        )
+        items = sorted(request.query.items())
+        query = "&".join([f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in items])
         head = self._head(request, f"[{host}]" if ":" in host else host, path, query)
         connection = pool.take(host)
-        try:
-            return self._ask(connection, request, head, once, lambda free: pool.give(host, free))
-        except BaseException:
-            connection.close()
-            raise
-
-    def _ask(
-        self,
-        connection: Connection,
-        request: Request,
-        head: bytes,
-        once: _Once | None,
-        done: Callable[[Connection], None],
-    ) -> Answer:
         connection.limit(self._settings.first_byte_timeout)
-        body = request.body if once is None else once
-        try:
-            connection.send(head, body, chunked=once is not None and request.length is None)
-        except (BrokenPipeError, ConnectionResetError):
-            # It may have said why before it had all.
-            done = Connection.close
-        if request.method == "GET":
-            connection.acknowledge()
+        return connection, head, lambda free: pool.give(host, free)
+
+    def answer(self, connection: Connection, request: Request, done: Callable[[Connection], None]) -> Answer:
+        """Return the answer to a request that was sent. Raises OSError."""
         # A body that the upstream did not want may still be in the connection, which it may close any time.
-        refused = Connection.close if once is not None or request.body else done
+        refused = Connection.close if request.chunks is not None or request.body else done
         answer = connection.answer(request.method, done, refused)
         if not answer.ended:
             connection.limit(self._settings.idle_timeout)
         return answer
+
+    def begin(self, request: Request) -> Begun:
+        """Send a request that may be sent again, and do not wait for its answer."""
+        return Begun(self, request)
 
     def _head(self, request: Request, host: str, path: str, query: str) -> bytes:
         """Return the head of a request, signed."""
@@ -264,6 +264,35 @@ class Client:
         elif request.body or request.method in ("PUT", "POST"):
             lines.append(f"content-length: {len(request.body)}")
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+class Begun:
+    """A request that was sent; ``finish`` waits for its answer. Where anything fails it is sent again."""
+
+    def __init__(self, client: Client, request: Request) -> None:
+        self._client = client
+        self._request = request
+        self._sent: tuple[Connection, Callable[[Connection], None]] | None = None
+        with suppress(OSError):
+            connection, head, done = client.connected(request)
+            try:
+                connection.send(head, request.body)
+            except OSError:
+                connection.close()
+                raise
+            self._sent = connection, done
+
+    def finish(self) -> None:
+        """Wait until it is done. Raises as ``Client.send``."""
+        if self._sent is not None:
+            connection, done = self._sent
+            self._sent = None
+            with suppress(OSError):
+                answer = self._client.answer(connection, self._request, done)
+                if answer.status < 300 and not answer.read(1):
+                    return
+            connection.close()
+        self._client.send(self._request)
 
 
 @lru_cache(maxsize=4)

@@ -24,8 +24,9 @@ class Dialect:
     ``empty_parts``: it takes a part without a byte. ``multi_delete``: it removes many keys in one request.
     ``copy_limit`` is the size of the largest object that it copies in one request, ``unfit`` a pattern
     found in the keys that it alters or cannot address, ``max_key`` the bytes of the longest that it keeps.
-    ``discards_short``: of a body that breaks off it keeps nothing. ``trailers`` are the algorithms, between
-    blanks, of the checksums that it verifies after a body and keeps, with an ETag that is the MD5.
+    ``discards_short``: of a body that breaks off it keeps nothing. ``md5_etag``: the ETag of an object that
+    was put in one piece is its MD5. ``verifies_sha256``: it refuses a body that has not the SHA-256 that was
+    signed.
     """
 
     name: str
@@ -42,7 +43,8 @@ class Dialect:
     unfit: str = ""
     max_key: int = MAX_KEY_BYTES
     discards_short: bool = False
-    trailers: str = ""
+    md5_etag: bool = False
+    verifies_sha256: bool = False
 
     def check_key(self, key: str) -> None:
         """Raise KeyTooLongError, InvalidArgument where the upstream keeps no object by this key as it is."""
@@ -53,8 +55,6 @@ class Dialect:
                 Code.InvalidArgument, "The storage cannot keep an object by this key.", ArgumentName="key"
             )
 
-
-_TRAILERS = "crc32 crc32c crc64nvme sha1 sha256"
 
 PROFILES = {
     profile.name: profile
@@ -71,7 +71,8 @@ PROFILES = {
             unfit="^/",
             max_key=479,  # of the 511 that its LMDB has for keys, 32 are the bucket's
             discards_short=True,
-            trailers=_TRAILERS,
+            md5_etag=True,
+            verifies_sha256=True,
         ),
         Dialect("minio", tagging=True, checksums=True, conditions=True),
         Dialect("aws", tagging=True, checksums=True, conditions=True),
@@ -84,6 +85,7 @@ PROFILES = {
             empty_parts=True,
             unfit=r"\n",
             discards_short=True,
+            md5_etag=True,
         ),
         Dialect(
             "s3shim",
@@ -93,7 +95,8 @@ PROFILES = {
             chunked=True,
             conditions=True,
             discards_short=True,
-            trailers=_TRAILERS,
+            md5_etag=True,
+            verifies_sha256=True,
         ),
     )
 }

@@ -36,7 +36,8 @@ MAX_INLINE = 700
 class Entry:
     """What is kept of an object beside its metadata.
 
-    ``etag`` is empty where it is the upstream's. ``native``: the checksum is the one that the upstream keeps.
+    ``etag`` is empty where it is the upstream's. ``aside`` is the name of our own record that
+    has the checksums, which were not known when the write began.
     ``blind``: the write asked for nothing of what was there before it. ``parts`` is its table of parts,
     ``manifest`` the name of the one that lies elsewhere. ``mark`` tells the writes of one key apart.
     """
@@ -49,7 +50,7 @@ class Entry:
     parts: list[ObjectPart] = field(default_factory=list)
     manifest: str = ""
     mark: str = ""
-    native: bool = False
+    aside: str = ""
     blind: bool = False
 
 
@@ -85,14 +86,14 @@ def headers_of(meta: ObjectMeta, entry: Entry, *, keep_tags: bool) -> dict[str, 
     if keep_tags and meta.tags:
         odd["g"] = meta.tags
     kept: tuple[tuple[str, object], ...] = (
-        ("c", entry.checksums),
+        ("c", {} if entry.aside else entry.checksums),
         ("k", entry.checksum_type if entry.checksum_type != FULL_OBJECT else ""),
         ("n", entry.parts_count),
         ("e", entry.etag),
         ("p", [[part.part_number, part.size, part.checksums] for part in entry.parts]),
         ("m", entry.manifest),
         ("i", entry.mark),
-        ("h", entry.native),
+        ("a", entry.aside),
         ("b", entry.blind),
     )
     odd |= {short: kept_value for short, kept_value in kept if kept_value}
@@ -107,7 +108,7 @@ def read_object(key: str, headers: Mapping[str, str], size: int) -> Found:
     names = {name.lower(): value for name, value in headers.items()}
     etag = names.get("etag", "").removeprefix("W/").strip('"')
     kept = _read_entry(names.pop(_ENTRY, None))
-    entry = _entry(kept, names) if kept else _foreign(names, etag)
+    entry = _entry(kept) if kept else _foreign(names, etag)
     kept = kept or _Kept(0)
     meta = ObjectMeta(
         names.get("content-type") if kept.y is msgspec.UNSET else kept.y,
@@ -144,7 +145,7 @@ class _Kept(msgspec.Struct):
     p: list[tuple[int, int, dict[str, str]]] = []
     m: str = ""
     i: str = ""
-    h: bool = False
+    a: str = ""
     b: bool = False
 
 
@@ -161,25 +162,19 @@ def _read_entry(text: str | None) -> _Kept | None:
         return None
 
 
-def _entry(kept: _Kept, names: Mapping[str, str]) -> Entry:
+def _entry(kept: _Kept) -> Entry:
     parts = [ObjectPart(*row) for row in kept.p]
-    # From here on the checksum is known, and kept wherever the entry goes.
-    found = _checksums(names) if kept.h else kept.c
-    return Entry(kept.t, found, kept.k, kept.n, kept.e, parts, kept.m, kept.i, blind=kept.b)
-
-
-def _checksums(names: Mapping[str, str]) -> dict[str, str]:
-    """Return the checksums that the upstream tells."""
-    return {name: names[f"x-amz-checksum-{name}"] for name in SIZES if f"x-amz-checksum-{name}" in names}
+    return Entry(kept.t, kept.c, kept.k, kept.n, kept.e, parts, kept.m, kept.i, kept.a, kept.b)
 
 
 def _foreign(names: Mapping[str, str], etag: str) -> Entry:
     """Return what can be known of an object that did not come through s3shim."""
+    checksums = {name: names[f"x-amz-checksum-{name}"] for name in SIZES if f"x-amz-checksum-{name}" in names}
     parts = _PARTS_ETAG.fullmatch(etag)
     kind = names.get("x-amz-checksum-type", FULL_OBJECT)
     return Entry(
         http_time(names.get("last-modified", "")),
-        _checksums(names),
+        checksums,
         COMPOSITE if kind == COMPOSITE else FULL_OBJECT,
         int(parts[1]) if parts else 0,
         blind=True,

@@ -11,9 +11,9 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
-from s3shim import checksums
-from s3shim.backends.upstream.bodies import Framed, md5_of
+from s3shim.backends.upstream.bodies import md5_of
 from s3shim.backends.upstream.client import Reply, Request
 from s3shim.backends.upstream.dialect import PROFILES, Dialect, profile_of
 from s3shim.backends.upstream.places import Place
@@ -22,7 +22,6 @@ from s3shim.errors import Code, S3Error
 from s3shim.names import MAX_KEY_BYTES
 
 _DATA = b"what the probe of s3shim wrote"
-_FOLLOWING = ("crc32", "crc32c", "crc64nvme", "sha1", "sha256")
 _OTHER = '"00000000000000000000000000000000"'
 
 
@@ -41,7 +40,6 @@ class Probe:
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
         self._send = remote.client.send
-        self._trailers: list[str] = []
         self._stem = f"probe/{os.urandom(8).hex()}/"
 
     def run(self) -> tuple[Dialect, list[Finding]]:
@@ -77,7 +75,8 @@ class Probe:
             ("a copy keeps the ETag of parts", "kept in x-amz-meta-s3shim", self._copy_keeps_etag),
             ("dated by the end of an upload", "copied to the key at its end", self._dated_by_end),
             ("a body that breaks off is discarded", "sent to a place of its own", self._short_body),
-            ("checksums that follow the body", "sent to a place of its own", self._trailing),
+            ("the ETag is the MD5", "sent to a place of its own", self._md5_etag),
+            ("a wrong SHA-256 is refused", "s3shim verifies bodies itself", self._wrong_sha256),
             ("many deletes in one request", "one request each", self._multi_delete),
             ("keys of 1,024 bytes", "longer keys are refused", lambda: self._keeps("k" * self._room(1024))),
             ("keys that begin with /", "refused", lambda: self._keeps_bare("/")),
@@ -112,7 +111,8 @@ class Probe:
             multi_delete=holds["many deletes in one request"],
             unfit="|".join(unfit),
             discards_short=holds["a body that breaks off is discarded"],
-            trailers=" ".join(self._trailers),
+            md5_etag=holds["the ETag is the MD5"],
+            verifies_sha256=holds["a wrong SHA-256 is refused"],
             max_key=MAX_KEY_BYTES if holds["keys of 1,024 bytes"] else self._longest(),
         )
 
@@ -243,29 +243,15 @@ class Probe:
             self._send(request)
         return self._read(place) is None
 
-    def _trailing(self) -> bool:
-        self._trailers = [algorithm for algorithm in _FOLLOWING if self._follows(algorithm)]
-        return bool(self._trailers)
+    def _md5_etag(self) -> bool:
+        return self._put("p", _DATA).headers.get("ETag").strip('"') == md5_of(_DATA)
 
-    def _follows(self, algorithm: str) -> bool:
-        """Whether a checksum after the body is kept, and refused where it is wrong; the ETag is the MD5."""
-        place = self._place(algorithm)
-        hasher = checksums.new(algorithm)
-        hasher.update(_DATA)
-        value = checksums.encode(hasher.digest())
-        wrong = checksums.encode(bytes(checksums.SIZES[algorithm]))
-        with suppress(S3Error):
-            if self._send_framed(place, algorithm, value) != md5_of(_DATA):
-                return False
-            asked = {"x-amz-checksum-mode": "ENABLED"}
-            reply = self._send(Request("HEAD", place.bucket, place.key, headers=asked))
-            kept = reply.headers.get(f"x-amz-checksum-{algorithm}") == value
-            kept = kept and "content-encoding" not in reply.headers and self._read(place) == _DATA
-            return kept and self._refused(lambda: self._send_framed(place, algorithm, wrong), algorithm)
-        return False
-
-    def _send_framed(self, place: Place, algorithm: str, value: str) -> str:
-        return self._remote.stream_object(place, {}, Framed([_DATA], len(_DATA), algorithm, lambda: value))
+    def _wrong_sha256(self) -> bool:
+        self._put("q", _DATA)
+        place = self._place("q")
+        request = Request("PUT", place.bucket, place.key, chunks=[b"new"], length=3)
+        request.hashed = sha256(b"other").hexdigest()
+        return self._refused(lambda: self._send(request), "q")
 
     def _multi_delete(self) -> bool:
         self._put("o", _DATA)

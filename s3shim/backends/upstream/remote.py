@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from s3shim.backends.upstream.bodies import Framed, md5_header
+from s3shim.backends.upstream.bodies import md5_header
 from s3shim.backends.upstream.client import Request
 from s3shim.backends.upstream.markup import (
     completion,
@@ -25,9 +25,10 @@ from s3shim.backends.upstream.markup import (
 from s3shim.backends.upstream.places import Place
 from s3shim.backends.upstream.store import Store
 from s3shim.errors import Code, S3Error
-from s3shim.signing import UNSIGNED_TRAILER
 
 _MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
+
+_OTHER_SHA256 = frozenset({"XAmzContentSHA256Mismatch", "BadDigest", "InvalidDigest"})
 
 _COPY_STEP = 1024**3
 """Bytes of a part of a copy in parts: 5 TiB are 5,120 of them."""
@@ -77,13 +78,21 @@ class Remote(Store):
         request.chunks, request.length = chunks, length
         return str(self.client.send(request).headers.get("ETag", ""))
 
-    def stream_object(self, place: Place, headers: dict[str, str], framed: Framed) -> str:
-        """Put an object that need not be had twice, its checksum after it; return its ETag."""
-        coding = headers.get("content-encoding")
-        request = Request("PUT", place.bucket, place.key, headers={**headers, **framed.headers})
-        request.headers["content-encoding"] = f"aws-chunked,{coding}" if coding else "aws-chunked"
-        request.chunks, request.length, request.hashed = framed, framed.length, UNSIGNED_TRAILER
-        return str(self.client.send(request).headers.get("ETag", "")).strip('"')
+    def stream_object(
+        self, place: Place, headers: dict[str, str], chunks: Iterable[bytes], length: int, sha256: str | None
+    ) -> str:
+        """Put an object that need not be had twice; return its ETag.
+
+        Raises XAmzContentSHA256Mismatch where the upstream finds that ``sha256`` is another's.
+        """
+        request = Request("PUT", place.bucket, place.key, headers=headers, hashed=sha256 or "")
+        request.chunks, request.length = chunks, length
+        try:
+            return str(self.client.send(request).headers.get("ETag")).strip('"')
+        except S3Error as error:
+            if sha256 and error.details.get("Upstream") in _OTHER_SHA256:
+                raise S3Error(Code.XAmzContentSHA256Mismatch, ClientComputedContentSHA256=sha256) from None
+            raise
 
     @staticmethod
     def is_md5(etag: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from s3shim import checksums
 from s3shim.backends.upstream.entries import Found
@@ -14,7 +15,30 @@ from s3shim.errors import Code, S3Error
 from s3shim.multipart import FULL_OBJECT
 
 _PIECE = 256 * 1024
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})", re.ASCII)
 _MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
+
+
+class Opened(NamedTuple):
+    """An answer whose body are ``length`` bytes from ``start`` on of an object of ``size`` bytes."""
+
+    answer: Answer
+    start: int
+    length: int
+    size: int
+
+
+def opened(answer: Answer) -> Opened:
+    """Return the answer to a GET. Raises InternalError where it does not say what it brings."""
+    length = answer.headers.get("Content-Length", "")
+    if answer.status == 206:
+        match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        if match:
+            first, last, size = map(int, match.groups())
+            return Opened(answer, first, last - first + 1, size)
+    elif answer.status == 200 and length.isdigit():
+        return Opened(answer, 0, int(length), int(length))
+    raise S3Error(Code.InternalError)
 
 
 class RemoteChunks:

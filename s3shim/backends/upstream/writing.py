@@ -15,8 +15,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from urllib.parse import quote, urlencode
 
-from s3shim.backends.upstream.bodies import READ, Counted, Framed, hold_back, in_parts, md5_of, read_ahead
-from s3shim.backends.upstream.entries import Entry, headers_of
+from s3shim.backends.upstream.bodies import READ, Counted, hold_back, in_parts, md5_of, read_ahead
+from s3shim.backends.upstream.entries import Entry, headers_of, read_object
 from s3shim.backends.upstream.places import Place
 from s3shim.backends.upstream.reading import Reading
 from s3shim.backends.upstream.remote import Slot
@@ -37,9 +37,8 @@ class Writing(Reading):
         """See Backend."""
         seen = self.bucket(ref.bucket)
         place = self.at(ref)
-        algorithm = self._straight(body, conditions)
-        if algorithm is not None:
-            return self._put_straight(seen, ref, body, meta, algorithm)
+        if self._goes_straight(body, conditions):
+            return self._put_straight(seen, ref, body, meta)
         data = read_ahead(body, self.settings.block_size)
         if isinstance(data, bytes):
             entry, md5 = Entry(0, body.digests.checksums), body.digests.md5
@@ -68,41 +67,51 @@ class Writing(Reading):
             self.drop(staged)
         return _info(ref.key, size, md5, meta, entry)
 
-    def _straight(self, body: Body, conditions: Conditions) -> str | None:
-        """Return the algorithm of the checksum that follows a large body straight to its key, else None.
+    def _goes_straight(self, body: Body, conditions: Conditions) -> bool:
+        """Whether a large body goes to its key in one request that is broken off where it is not to be.
 
         Conditions are checked before the write has its time, which over Garage is that of its beginning.
         """
-        dialect, length = self.dialect, body.length
-        if length is None or length <= self.settings.block_size or conditions is not NO_CONDITIONS:
-            return None
-        return body.spare_md5(dialect.trailers.split()) if dialect.discards_short else None
+        fit = self.dialect.discards_short and self.dialect.md5_etag and conditions is NO_CONDITIONS
+        return fit and body.length is not None and body.length > self.settings.block_size
 
-    def _put_straight(
-        self, seen: Bucket, ref: ObjectRef, body: Body, meta: ObjectMeta, algorithm: str
-    ) -> ObjectInfo:
-        """Put an object in one request whose last bytes leave only once all was verified."""
-        entry = Entry(self.now(), mark=os.urandom(6).hex(), native=True, blind=True)
+    def _put_straight(self, seen: Bucket, ref: ObjectRef, body: Body, meta: ObjectMeta) -> ObjectInfo:
+        """Put an object in one request whose last bytes leave only once all was verified.
+
+        What the client signed the upstream verifies itself, else our MD5 is held against its ETag. The
+        checksums are kept aside: what is in the head of the request was known before its body.
+        """
+        sha256 = body.hand_on() if self.dialect.verifies_sha256 else None
+        entry = Entry(self.now(), mark=os.urandom(6).hex(), aside=os.urandom(16).hex(), blind=True)
         place, length = self.at(ref), body.length or 0
-        counted = Counted(iter(lambda: body.read(READ), b""), body)
         with ExitStack() as held:
-            sent = hold_back(counted, lambda: held.enter_context(self.committing(seen, ref.key)))
-            framed = Framed(sent, length, algorithm, lambda: body.digests.checksums[algorithm])
-            etag = self.stream_object(place, self.headers(meta, entry), framed)
+
+            def verified() -> None:
+                # It is on its way while the upstream makes the end of the object durable.
+                held.callback(self.begin_aside(ref, entry.aside, body.digests.checksums).finish)
+                held.enter_context(self.committing(seen, ref.key))
+
+            sent = hold_back(Counted(iter(lambda: body.read(READ), b""), body), verified)
+            etag = self.stream_object(place, self.headers(meta, entry), sent, length, sha256)
             if body.digests.md5:
                 self.verify(place, etag, body.digests.md5)
-            if self.dialect.dated_by_begin and not self._counts(ref, entry.mark):
+            if self.dialect.dated_by_begin and not self._counts(place, entry.mark):
                 raise S3Error(Code.SlowDown)
         entry.checksums = body.digests.checksums
         return _info(ref.key, length, etag, meta, entry)
 
-    def _counts(self, ref: ObjectRef, mark: str) -> bool:
+    def _counts(self, place: Place, mark: str) -> bool:
         """Whether a write that may have been overtaken while it went up is there, or was before another one.
 
         It was before one that did not ask what it replaces. One that did has not seen it: it was not.
         """
-        found = self.current(ref)
-        return found is not None and (found.entry.mark == mark or found.entry.blind)
+        try:
+            entry = read_object("", *self.head_upstream(place)).entry
+        except S3Error as error:
+            if error.code is not Code.NoSuchKey:
+                raise
+            return False
+        return entry.mark == mark or entry.blind
 
     def _stage(self, staged: Place, chunks: Iterator[bytes], body: Body) -> tuple[int, str]:
         """Send the body to a place of our own; return its size and the upstream's ETag."""
@@ -201,7 +210,7 @@ class Writing(Reading):
                 self.tag_upstream(place, tags)
                 return
             meta = replace(found.info.meta, tags=tags)
-            entry = replace(found.entry, blind=False)
+            entry = replace(found.entry, blind=False, aside="")
             self.place_copy(place, found.info.size, ref, meta, entry, found.upstream_etag)
 
 
