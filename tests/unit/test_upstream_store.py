@@ -301,6 +301,19 @@ def test_what_died_is_swept(moto, monkeypatch):
     assert get(moto, "key") == b"new"
 
 
+def test_checksums_are_swept_once_their_object_is_another(moto, monkeypatch):
+    for key in ("kept", "gone", "replaced"):
+        put(moto, key, pattern(50_000))
+    moto.delete_object(ObjectRef("bucket", "gone"), NO_CONDITIONS)
+    put(moto, "replaced", b"small")
+    later = moto.now() + 8 * 86_400_000
+    monkeypatch.setattr(moto, "now", lambda: later)
+    assert len(list(moto.names_own("checksums/"))) == 3
+    moto.expire_multipart_uploads(later - 7 * 86_400_000)
+    assert len(list(moto.names_own("checksums/"))) == 1
+    assert moto.head_object(ObjectRef("bucket", "kept"), NO_CONDITIONS).checksums
+
+
 def test_the_rounds_are_made_once_an_hour_by_one_process(moto):
     other = another(moto, moto.settings.state)
     assert [backend._rounds.round() for backend in (moto, other, moto)] == [True, False, False]

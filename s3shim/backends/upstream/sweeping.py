@@ -52,15 +52,19 @@ class Sweeping(Completing):
         self._sweep_asides(old)
 
     def _sweep_asides(self, old: int) -> None:
-        """Remove checksums of objects that are gone, of one page: there may be one for each object."""
+        """Remove checksums of objects that are gone, from anywhere on: there may be one for each object."""
         base = self.places.own(ASIDE)
+        start = f"{base.key}{os.urandom(16).hex()}"
         try:
-            page = self.list_page(base, f"{base.key}{os.urandom(16).hex()}")
+            page = self.list_page(base, start)
+            items = page.items
+            if not page.truncated:
+                items += [item for item in self.list_page(base).items if item.key <= start]
         except S3Error as error:
             if error.code is not Code.NoSuchBucket:
                 raise
             return
-        for item in page.items:
+        for item in items:
             name = item.key[len(base.key) :]
             if item.modified < old and not self._is_aside(name):
                 self.delete_own(f"{ASIDE}{name}")

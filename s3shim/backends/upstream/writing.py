@@ -11,16 +11,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from urllib.parse import quote, urlencode
 
-from s3shim.backends.upstream.bodies import READ, Counted, hold_back, in_parts, md5_of, read_ahead
-from s3shim.backends.upstream.entries import Entry, headers_of, read_object
+from s3shim.backends.upstream.bodies import Counted, in_parts, md5_of, read_ahead
+from s3shim.backends.upstream.entries import Entry, headers_of
 from s3shim.backends.upstream.places import Place
-from s3shim.backends.upstream.reading import Reading
 from s3shim.backends.upstream.remote import Slot
-from s3shim.backends.upstream.store import Bucket
+from s3shim.backends.upstream.straight import Straight, info_of
 from s3shim.conditions import NO_CONDITIONS, Conditions, check_write
 from s3shim.errors import Code, S3Error
 from s3shim.model import NULL_VERSION, Body, Deleted, ObjectInfo, ObjectMeta, ObjectRef
@@ -30,15 +28,15 @@ _COPIES = 6
 """How often a copy is tried that has no effect because its time is not after that of what it replaces."""
 
 
-class Writing(Reading):
+class Writing(Straight):
     """The part of UpstreamBackend that writes objects."""
 
     def put_object(self, ref: ObjectRef, body: Body, meta: ObjectMeta, conditions: Conditions) -> ObjectInfo:
         """See Backend."""
         seen = self.bucket(ref.bucket)
         place = self.at(ref)
-        if self._goes_straight(body, conditions):
-            return self._put_straight(seen, ref, body, meta)
+        if self.goes_straight(body, conditions):
+            return self.put_straight(seen, ref, body, meta)
         data = read_ahead(body, self.settings.block_size)
         if isinstance(data, bytes):
             entry, md5 = Entry(0, body.digests.checksums), body.digests.md5
@@ -52,7 +50,7 @@ class Writing(Reading):
                     # What a repeated request finds there may be what the first try of it made.
                     if error.code is not Code.PreconditionFailed or not self._is_there(ref, entry.mark):
                         raise
-            return _info(ref.key, len(data), md5, meta, entry)
+            return info_of(ref.key, len(data), md5, meta, entry)
         staged = self.places.own(f"staged/{new_name()}")
         try:
             size, etag = self._stage(staged, data, body)
@@ -65,53 +63,7 @@ class Writing(Reading):
                 self.place_copy(staged, size, ref, meta, entry, etag)
         finally:
             self.drop(staged)
-        return _info(ref.key, size, md5, meta, entry)
-
-    def _goes_straight(self, body: Body, conditions: Conditions) -> bool:
-        """Whether a large body goes to its key in one request that is broken off where it is not to be.
-
-        Conditions are checked before the write has its time, which over Garage is that of its beginning.
-        """
-        fit = self.dialect.discards_short and self.dialect.md5_etag and conditions is NO_CONDITIONS
-        return fit and body.length is not None and body.length > self.settings.block_size
-
-    def _put_straight(self, seen: Bucket, ref: ObjectRef, body: Body, meta: ObjectMeta) -> ObjectInfo:
-        """Put an object in one request whose last bytes leave only once all was verified.
-
-        What the client signed the upstream verifies itself, else our MD5 is held against its ETag. The
-        checksums are kept aside: what is in the head of the request was known before its body.
-        """
-        sha256 = body.hand_on() if self.dialect.verifies_sha256 else None
-        entry = Entry(self.now(), mark=os.urandom(6).hex(), aside=os.urandom(16).hex(), blind=True)
-        place, length = self.at(ref), body.length or 0
-        with ExitStack() as held:
-
-            def verified() -> None:
-                # It is on its way while the upstream makes the end of the object durable.
-                held.callback(self.begin_aside(ref, entry.aside, body.digests.checksums).finish)
-                held.enter_context(self.committing(seen, ref.key))
-
-            sent = hold_back(Counted(iter(lambda: body.read(READ), b""), body), verified)
-            etag = self.stream_object(place, self.headers(meta, entry), sent, length, sha256)
-            if body.digests.md5:
-                self.verify(place, etag, body.digests.md5)
-            if self.dialect.dated_by_begin and not self._counts(place, entry.mark):
-                raise S3Error(Code.SlowDown)
-        entry.checksums = body.digests.checksums
-        return _info(ref.key, length, etag, meta, entry)
-
-    def _counts(self, place: Place, mark: str) -> bool:
-        """Whether a write that may have been overtaken while it went up is there, or was before another one.
-
-        It was before one that did not ask what it replaces. One that did has not seen it: it was not.
-        """
-        try:
-            entry = read_object("", *self.head_upstream(place)).entry
-        except S3Error as error:
-            if error.code is not Code.NoSuchKey:
-                raise
-            return False
-        return entry.mark == mark or entry.blind
+        return info_of(ref.key, size, md5, meta, entry)
 
     def _stage(self, staged: Place, chunks: Iterator[bytes], body: Body) -> tuple[int, str]:
         """Send the body to a place of our own; return its size and the upstream's ETag."""
@@ -217,7 +169,3 @@ class Writing(Reading):
 def new_name() -> str:
     """Return a name that cannot be guessed and sorts by its time."""
     return f"{Writing.now():012x}{os.urandom(16).hex()}"
-
-
-def _info(key: str, size: int, etag: str, meta: ObjectMeta, entry: Entry) -> ObjectInfo:
-    return ObjectInfo(key, size, etag, entry.modified, meta, entry.checksums)
