@@ -1,9 +1,9 @@
 """Writes: nothing is to be seen under its key before all of it has been verified.
 
 A body that fits into memory is read to its end first and goes up in one request that can be repeated. A
-larger one goes up to a place of our own and is copied to its key within the upstream once it was
-verified: that needs no trust in what an upstream does with a body that breaks off, and the record
-(checksums, time) is known by then.
+larger one that does not go straight to its key (see straight.py) goes up to a place of our own and is
+copied within the upstream once it was verified: that needs no trust in what an upstream does with a body that
+breaks off, and the record (checksums, time) is known by then.
 """
 
 from __future__ import annotations
