@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INPUTS := setup.cfg pyproject.toml s3shim/__init__.py
 
-.PHONY: serve test cluster crowd proxy fuzz check crash fuzz-requests conformance conformance-garage conformance-upstream bench bench-nats gate model docs clean
+.PHONY: serve test cluster crowd proxy fuzz check crash fuzz-requests conformance conformance-garage conformance-upstream bench bench-nats bench-garage gate model docs clean
 
 serve: .venv/serve.stamp
 	@exec $(BIN)/s3shim serve $(if $(LISTEN),--listen "$(LISTEN)") $(if $(DATA),--data "$(DATA)")
@@ -71,6 +71,11 @@ bench: .venv/test.stamp
 # The same for s3shim over NATS and, where it is on PATH, nats-s3; GIANT=1 puts and gets 2 GiB too.
 bench-nats: .venv/test.stamp
 	$(BIN)/python -m bench.nats $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(GIANT),--giant) \
+		$(if $(WORK),--work "$(WORK)") $(if $(DOCS),--docs)
+
+# The same for Garage itself, s3shim over it and, where it is on PATH, versitygw over it; needs garage.
+bench-garage: .venv/test.stamp
+	$(BIN)/python -m bench.garage $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(GIANT),--giant) \
 		$(if $(WORK),--work "$(WORK)") $(if $(DOCS),--docs)
 
 # Is part of make test too; UPDATE=1 makes what is measured the bounds.

@@ -60,6 +60,7 @@ class Load:
     program: Path
     server: Running
     bucket: str = "bench"
+    quick_ack: bool = False
 
     def run(self, work: Work, began: Callable[[], None] = lambda: None) -> Figures:
         """Do ``work``; return what the program printed. Raises LoadFailed.
@@ -102,6 +103,7 @@ class Load:
 
     def _command(self, work: Work) -> list[str]:
         command = [str(self.program), f"-endpoint={self.server.endpoint}", f"-bucket={self.bucket}"]
+        command.append(f"-quickack={str(self.quick_ack).lower()}")
         for field in fields(work):
             value = getattr(work, field.name)
             command.append(f"-{field.name}={str(value).lower() if isinstance(value, bool) else value}")

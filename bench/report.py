@@ -201,6 +201,6 @@ def _cell(found: Spread, digits: Callable[[float], str]) -> str:
 
 def number_text(value: float) -> str:
     """Return a number with three significant digits or all before the point."""
-    if value >= 100 or value == 0:
+    if abs(value) >= 100 or value == 0:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

@@ -187,6 +187,14 @@ class Body(Protocol):
         """Let the digests hold the checksum by ``algorithm`` too; before the first ``read``."""
         ...
 
+    def hand_on(self) -> str | None:
+        """Leave it to the storage behind to verify the SHA-256 that the client signed; return it in hex.
+
+        The digests have no MD5 then unless the client stated one. None, and nothing changes, where the client
+        signed none. Before the first ``read``.
+        """
+        ...
+
     @property
     def digests(self) -> Digests:
         """The digests of the whole body; only after ``read`` has returned b""."""

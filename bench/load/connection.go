@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -22,6 +23,7 @@ type connection struct {
 	deadline time.Time
 	conn     net.Conn
 	used     bool // an answer has come on it
+	quickAck bool
 	redialed int
 	buffer   []byte
 	start    int // of what was received and not yet looked at
@@ -84,6 +86,9 @@ func (c *connection) exchange(head, body []byte, headOnly bool, sink func([]byte
 
 func (c *connection) once(head, body []byte, headOnly bool, sink func([]byte) error) (answer, error) {
 	sent := c.send(head, body)
+	if c.quickAck {
+		acknowledgeAtOnce(c.conn)
+	}
 	got, err := c.readHead()
 	if err != nil {
 		if sent != nil && !errors.Is(err, errEarly) {
@@ -111,6 +116,17 @@ func (c *connection) send(head, body []byte) error {
 	pieces := net.Buffers{head, body}
 	_, err := pieces.WriteTo(c.conn)
 	return err
+}
+
+// acknowledgeAtOnce holds for the answer that comes next: the kernel goes back to waiting after a while.
+func acknowledgeAtOnce(conn net.Conn) {
+	if one, ok := conn.(*net.TCPConn); ok {
+		if raw, err := one.SyscallConn(); err == nil {
+			raw.Control(func(fd uintptr) {
+				syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_QUICKACK, 1)
+			})
+		}
+	}
 }
 
 func (c *connection) fill() error {

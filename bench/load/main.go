@@ -66,11 +66,12 @@ func main() {
 	flag.IntVar(&w.stride, "stride", 1, "from a key to the next")
 	flag.BoolVar(&w.presigned, "presigned", false, "sign in the query")
 	flag.BoolVar(&w.verify, "verify", true, "compare each byte that is read with what was put")
+	quickAck := flag.Bool("quickack", false, "acknowledge what comes at once: no wait of 40 ms for a server that sends in two pieces")
 	flag.Parse()
 	if w.keys == 0 {
 		w.keys = w.count
 	}
-	got, err := run(w, *endpoint, *region, *clients, time.Duration(*longest*float64(time.Second)))
+	got, err := run(w, *endpoint, *region, *clients, time.Duration(*longest*float64(time.Second)), *quickAck)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
 		os.Exit(1)
@@ -78,7 +79,7 @@ func main() {
 	json.NewEncoder(os.Stdout).Encode(got)
 }
 
-func run(w work, endpoint, region string, number int, longest time.Duration) (*result, error) {
+func run(w work, endpoint, region string, number int, longest time.Duration, quickAck bool) (*result, error) {
 	target, err := url.Parse(endpoint)
 	if err != nil {
 		return nil, err
@@ -94,6 +95,7 @@ func run(w work, endpoint, region string, number int, longest time.Duration) (*r
 	for i := range clients {
 		clients[i] = &client{latencies: make([]float64, 0, w.count/number+1)}
 		clients[i].dial = func() (net.Conn, error) { return dial(target) }
+		clients[i].quickAck = quickAck
 		clients[i].deadline = time.Now().Add(24 * time.Hour)
 		if err := clients[i].open(); err != nil {
 			return nil, err

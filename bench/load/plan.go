@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -11,7 +12,8 @@ import (
 )
 
 // The contents of objects are windows of one random text, moved by a byte from key to key: no two of this
-// many neighbouring keys have the same bytes, so an answer with another object's bytes is found out.
+// many neighbouring keys have the same bytes, so an answer with another object's bytes is found out. Each
+// bucket and prefix has a text of its own, for a storage may keep equal blocks once.
 const windows = 65521
 
 // page is the number of keys that a listing asks for.
@@ -51,7 +53,7 @@ func newPlan(w work, s *signer) (*plan, error) {
 	p := &plan{work: w, signer: s}
 	if w.op == "put" || w.verify && (w.op == "get" || w.op == "range") {
 		p.text = make([]byte, w.size+windows)
-		rand.NewChaCha8([32]byte{1}).Read(p.text)
+		rand.NewChaCha8(sha256.Sum256([]byte(w.bucket + "/" + w.prefix))).Read(p.text)
 	}
 	return p, nil
 }

@@ -23,12 +23,32 @@ def over_nats(port: int) -> tuple[str, ...]:
     return ("--backend", "nats", "--nats-servers", f"nats://127.0.0.1:{port}")
 
 
+def over_s3(behind: Running) -> tuple[str, ...]:
+    """Return the flags by which s3shim uses another S3."""
+    keys = ("--upstream-access-key", behind.access_key, "--upstream-secret-key", behind.secret_key)
+    return ("--backend", "s3", "--upstream-endpoint", behind.endpoint, *keys)
+
+
 def versitygw(place: Place) -> Running:
     """Start versitygw on a directory."""
     place.data.mkdir()
+    return _versitygw(place, "posix", str(place.data))
+
+
+def versitygw_on(place: Place, behind: Running) -> Running:
+    """Start versitygw on another S3 over HTTP, so without the checksums that it sends by TLS alone."""
+    keys = ("--access", behind.access_key, "--secret", behind.secret_key)
+    aimed = ("--endpoint", behind.endpoint, "--use-path-style", "--disable-data-integrity-check")
+    return _versitygw(place, "s3", *keys, *aimed)
+
+
+def _versitygw(place: Place, *storage: str) -> Running:
     address = f"127.0.0.1:{place.port}"
     keys = ["--access", ACCESS_KEY, "--secret", SECRET_KEY]
-    place.spawn(["versitygw", "--keep-alive", "--port", address, *keys, "posix", str(place.data)], place.port)
+    # Its AWS client refuses an environment that names an authority for TLS.
+    place.spawn(
+        ["versitygw", "--keep-alive", "--port", address, *keys, *storage], place.port, {"AWS_CA_BUNDLE": ""}
+    )
     return place.running()
 
 

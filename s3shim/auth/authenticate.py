@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from s3shim import signing
 from s3shim.auth import sigv4
 from s3shim.auth.credentials import Credential, Credentials
 from s3shim.auth.forms import enforce_policy, form_claim, form_mismatch, is_form_upload, read_form
@@ -114,10 +115,10 @@ class Authenticator:
         signed = in_query
         if signed is None and _PAYLOAD in claim.signed_headers.split(";"):
             signed = in_header
-        stated = in_query or in_header or sigv4.UNSIGNED_PAYLOAD
+        stated = in_query or in_header or signing.UNSIGNED_PAYLOAD
         if _FRAMINGS.get(stated, (False, False))[0]:
             raise S3Error(Code.NotImplemented, "A presigned URL cannot have signed chunks.", Header=_PAYLOAD)
-        return self._verified(request, claim, signed or sigv4.UNSIGNED_PAYLOAD, stated)
+        return self._verified(request, claim, signed or signing.UNSIGNED_PAYLOAD, stated)
 
     def _by_form(self, request: S3Request) -> Identity:
         """Read the form up to its file; who has signed its policy may do what that allows."""
@@ -127,8 +128,8 @@ class Authenticator:
             return ANONYMOUS
         self._check_region(claim, Code.InvalidArgument)
         credential = self._credentials.get(claim.access_key, self._nobody)
-        key = sigv4.signing_key(credential.secret, claim.day, claim.region)
-        right = sigv4.same(sigv4.signature(key, form.fields["policy"]), claim.signature)
+        key = signing.signing_key(credential.secret, claim.day, claim.region)
+        right = sigv4.same(signing.signature(key, form.fields["policy"]), claim.signature)
         if credential is self._nobody:
             raise sigv4.unknown_key(claim)
         if not right:
@@ -151,7 +152,7 @@ class Authenticator:
         if headers.get("host") != request.host:
             headers = {**headers, "host": request.host}
         block = sigv4.canonical_headers(claim.signed_headers, headers)
-        canonical = sigv4.canonical_request(
+        canonical = signing.canonical_request(
             request.method,
             sigv4.canonical_path(request.signed_path),
             sigv4.canonical_query(request.query.items) if request.query.items else "",
@@ -159,10 +160,10 @@ class Authenticator:
             claim.signed_headers,
             signed,
         )
-        text = sigv4.string_to_sign(claim.timestamp, claim.scope, canonical)
+        text = signing.string_to_sign(claim.timestamp, claim.scope, canonical)
         credential = self._credentials.get(claim.access_key, self._nobody)
-        key = sigv4.signing_key(credential.secret, claim.day, claim.region)
-        right = sigv4.same(sigv4.signature(key, text), claim.signature)
+        key = signing.signing_key(credential.secret, claim.day, claim.region)
+        right = sigv4.same(signing.signature(key, text), claim.signature)
         if credential is self._nobody:
             raise sigv4.unknown_key(claim)
         if not right or block is None:
@@ -230,7 +231,7 @@ class OpenAccess:
         if is_form_upload(request) and "authorization" not in request.sent:
             request.form = read_form(request)
         else:
-            stated = request.sent.get(_PAYLOAD) or _item(request, _PAYLOAD) or sigv4.UNSIGNED_PAYLOAD
+            stated = request.sent.get(_PAYLOAD) or _item(request, _PAYLOAD) or signing.UNSIGNED_PAYLOAD
             _take_payload(request, stated, _payload_digest(stated), None)
         return self._identity
 
@@ -242,7 +243,7 @@ def _item(request: S3Request, name: str) -> str | None:
 
 def _payload_digest(payload: str) -> bytes | None:
     """Return the SHA-256 that ``payload`` states, None where it states none; raise InvalidArgument."""
-    if payload == sigv4.UNSIGNED_PAYLOAD or payload in _FRAMINGS:
+    if payload == signing.UNSIGNED_PAYLOAD or payload in _FRAMINGS:
         return None
     if payload.startswith(_SIGNED_BY_V4A):
         raise S3Error(Code.NotImplemented, Header=_PAYLOAD, AdditionalMessage=payload[:256])

@@ -5,6 +5,7 @@ Source: "Authenticating Requests in Browser-Based Uploads Using POST", Amazon S3
 
 from __future__ import annotations
 
+from s3shim import signing
 from s3shim.auth import sigv4
 from s3shim.auth.sigv4 import Claim
 from s3shim.errors import Code, S3Error
@@ -56,8 +57,8 @@ def form_claim(form: Form) -> Claim | None:
     if "x-amz-security-token" in fields:
         raise S3Error(Code.InvalidToken)
     algorithm, credential, date, signature = (fields[name.lower()] for name in _SIGNATURE_FIELDS)
-    if algorithm != sigv4.ALGORITHM:
-        raise _bad("X-Amz-Algorithm", algorithm, f'X-Amz-Algorithm only supports "{sigv4.ALGORITHM}"')
+    if algorithm != signing.ALGORITHM:
+        raise _bad("X-Amz-Algorithm", algorithm, f'X-Amz-Algorithm only supports "{signing.ALGORITHM}"')
     access_key, day, region = sigv4.parse_credential(credential, Code.InvalidArgument)
     if sigv4.seconds_of(date) is None or date[:8] != day:
         raise _bad(

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from s3shim.auth import sigv4
+from s3shim import signing
 
 _FORM = re.compile(
     r"^(?P<method>[A-Z]+)\n(?P<path>/[^\n]*)\n(?P<query>[^\n]*)\n(?P<headers>(?:[^\s:]+:[^\n]*\n)+)\n"
@@ -41,7 +41,7 @@ class Canonical:
     def encoded(self) -> bytes:
         """Return the bytes that are hashed."""
         block = "".join([f"{name}:{value}\n" for name, value in self.headers])
-        return sigv4.canonical_request(self.method, self.path, self.query, block, self.signed, self.payload)
+        return signing.canonical_request(self.method, self.path, self.query, block, self.signed, self.payload)
 
 
 class Scope(NamedTuple):
@@ -54,9 +54,9 @@ class Scope(NamedTuple):
 
     def signature(self, secret: bytes, canonical: bytes) -> str:
         """Return the signature that ``secret`` gives over a canonical request."""
-        scope = f"{self.day}/{self.region}/{self.service}/{sigv4.TERMINAL}"
-        text = sigv4.string_to_sign(self.timestamp, scope, canonical)
-        return sigv4.signature(sigv4.signing_key(secret, self.day, self.region, self.service), text)
+        scope = f"{self.day}/{self.region}/{self.service}/{signing.TERMINAL}"
+        text = signing.string_to_sign(self.timestamp, scope, canonical)
+        return signing.signature(signing.signing_key(secret, self.day, self.region, self.service), text)
 
 
 def find_canonical(text: str) -> Canonical | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from s3shim import signing
 from s3shim.auth import sigv4
 from s3shim.doctor.canonical import Canonical, Scope
 from s3shim.wire.request import Query
@@ -64,7 +65,7 @@ class Message:
             sigv4.canonical_query(query.items),
             tuple((name, value) for name, _, value in lines),
             claim.signed_headers,
-            payload or sigv4.UNSIGNED_PAYLOAD,
+            payload or signing.UNSIGNED_PAYLOAD,
         )
 
 

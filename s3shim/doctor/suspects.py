@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import combinations
 from urllib.parse import quote, unquote, urlsplit
 
+from s3shim import signing
 from s3shim.auth import sigv4
 from s3shim.doctor import paths
 from s3shim.doctor.canonical import Canonical
@@ -232,7 +233,7 @@ def _headers(seen: Canonical, message: Message | None) -> Iterator[list[Canonica
 
 def _payloads(seen: Canonical) -> list[str]:
     stated = dict(seen.headers).get("x-amz-content-sha256", "")
-    made = (stated, sigv4.UNSIGNED_PAYLOAD, _EMPTY, seen.payload.lower())
+    made = (stated, signing.UNSIGNED_PAYLOAD, _EMPTY, seen.payload.lower())
     return [payload for payload in dict.fromkeys(made) if payload and payload != seen.payload]
 
 

@@ -109,6 +109,9 @@ class CopiedBody:
         """See model.Body."""
         self._hashers.setdefault(algorithm, checksums.new(algorithm))
 
+    def hand_on(self) -> None:
+        """See model.Body: the source has signed nothing."""
+
     @property
     def digests(self) -> Digests:
         """See model.Body."""

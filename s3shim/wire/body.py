@@ -43,6 +43,7 @@ class RequestBody:
         "_checksum",
         "_digests",
         "_frame",
+        "_handed_on",
         "_hashers",
         "_md5",
         "_sha256",
@@ -79,6 +80,7 @@ class RequestBody:
         self._trailer: str | None = None
         self._algorithm = ""
         self._also = ""
+        self._handed_on = False
         self._md5: bytes | None = None
         self._sha256: bytes | None = None
         self._checksum: tuple[str, bytes] | None = None
@@ -161,6 +163,13 @@ class RequestBody:
         """Let the digests hold the checksum by ``algorithm`` too; before the first ``read``."""
         self._also = algorithm
 
+    def hand_on(self) -> str | None:
+        """Leave the SHA-256 to the storage; see model.Body."""
+        if self._sha256 is None or self._also:
+            return None
+        self._handed_on = True
+        return self._sha256.hex()
+
     def read(self, size: int) -> bytes:
         """Return 1 to ``size`` bytes, or b"" at the end, once everything has been verified.
 
@@ -223,8 +232,10 @@ class RequestBody:
             raise too_large(self.length, self.limit)
         # Without a checksum of the client's the object gets S3's default one.
         self._algorithm = algorithm = self.checksum_algorithm or self.default_algorithm
-        self._hashers = {"md5": checksums.new("md5"), algorithm: checksums.new(algorithm)}
-        more = ["sha256"] if self._sha256 is not None else []
+        self._hashers = {algorithm: checksums.new(algorithm)}
+        if not self._handed_on or self._md5 is not None:
+            self._hashers["md5"] = checksums.new("md5")
+        more = ["sha256"] if self._sha256 is not None and not self._handed_on else []
         for name in [*more, self._also] if self._also else more:
             if name not in self._hashers:
                 self._hashers[name] = checksums.new(name)
@@ -247,7 +258,7 @@ class RequestBody:
                 ExpectedDigest=checksums.encode(self._md5),
                 CalculatedDigest=checksums.encode(found["md5"]),
             )
-        if self._sha256 is not None and not compare_digest(found["sha256"], self._sha256):
+        if self._sha256 is not None and "sha256" in found and found["sha256"] != self._sha256:
             raise _other_bytes(self._sha256, found["sha256"])
         algorithm = self._algorithm
         if self._frame is not None:
@@ -260,7 +271,7 @@ class RequestBody:
         told = {algorithm: checksums.encode(found[algorithm])}
         if self._also:
             told[self._also] = checksums.encode(found[self._also])
-        self._digests = Digests(found["md5"].hex(), told)
+        self._digests = Digests(found["md5"].hex() if "md5" in found else "", told)
 
     def _take_trailers(self, trailers: dict[str, str]) -> None:
         # No other trailer has a meaning, so whoever sends one expects what will not happen.

@@ -28,7 +28,8 @@ class BytesBody(Body):
     """``data``, read in pieces of at most ``piece`` bytes.
 
     ``length`` is the declared size, by default the real one. The read with the number ``fail_at`` (from 0)
-    and all later ones raise ``error``. ``algorithm`` is that of the checksum among the digests.
+    and all later ones raise ``error``. ``algorithm`` is that of the checksum among the digests, ``signed``
+    whether the client signed the SHA-256.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class BytesBody(Body):
         fail_at: int | None = None,
         error: BaseException | None = None,
         algorithm: str = "crc32",
+        signed: bool = False,
     ) -> None:
         self.length = len(data) if length == ACTUAL else length
         self.data = data
@@ -50,12 +52,20 @@ class BytesBody(Body):
         self.error = error
         self.algorithm = algorithm
         self.ended = False
+        self.signed = signed
+        self.handed_on = False
         self.more: list[str] = []
 
     def also(self, algorithm: str) -> None:
         """See model.Body."""
         assert self.reads == 0
         self.more.append(algorithm)
+
+    def hand_on(self):
+        """See model.Body."""
+        assert self.reads == 0
+        self.handed_on = self.signed
+        return hashlib.sha256(self.data).hexdigest() if self.signed else None
 
     def read(self, size: int) -> bytes:
         """See model.Body."""
@@ -73,6 +83,8 @@ class BytesBody(Body):
         """See model.Body."""
         assert self.ended, "the digests were asked for before the end"
         digests = digests_of(self.data, self.algorithm)
+        if self.handed_on:
+            digests.md5 = ""
         digests.checksums |= {algorithm: checksum(algorithm, self.data) for algorithm in self.more}
         return digests
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socket import SHUT_WR
@@ -23,7 +24,7 @@ class Asked:
 
     method: str
     path: str
-    headers: dict[str, str]
+    headers: Message
     body: bytes
 
 
@@ -120,7 +121,7 @@ class FakeUpstream:
             handler.close_connection = True
             return
         body = handler.rfile.read(length) if length else b""
-        asked = Asked(handler.command, handler.path, dict(handler.headers.items()), body)
+        asked = Asked(handler.command, handler.path, handler.headers, body)
         if handler.path == "/s3shim-records/.s3shim/buckets/bucket":
             answer: Answer | None = Answer(200, BUCKET_RECORD)
         else:

@@ -56,6 +56,27 @@ def test_body_is_read_whole_and_hashed_once(chunked, size):
     assert body.digests.checksums == {"crc64nvme": checksums.encode(crc.digest())}
 
 
+@pytest.mark.parametrize("md5", [None, hashlib.md5(DATA).digest()])
+def test_body_whose_sha256_is_handed_on_has_a_stated_md5_alone(md5):
+    body = a_body()
+    assert body.hand_on() is None
+    body.expect_sha256(b"\1" * 32)
+    if md5:
+        body.expect_md5(md5)
+    assert body.hand_on() == "01" * 32
+    assert drain(body) == DATA
+    assert body.digests.md5 == (md5.hex() if md5 else "")
+    assert list(body.digests.checksums) == ["crc64nvme"]
+
+
+def test_body_whose_checksum_is_its_sha256_is_verified_though_that_is_handed_on():
+    body = a_body()
+    body.expect_sha256(b"\1" * 32)
+    body.expect_checksum("sha256", hashlib.sha256(DATA).digest())
+    body.hand_on()
+    assert code_of(body) is Code.XAmzContentSHA256Mismatch
+
+
 @pytest.mark.parametrize("missing", [1, 5, len(DATA)])
 def test_body_that_ends_early_is_incomplete(missing):
     assert code_of(a_body(DATA[: len(DATA) - missing], length=len(DATA))) is Code.IncompleteBody

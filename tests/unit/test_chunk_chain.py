@@ -9,8 +9,9 @@ from hashlib import sha256
 
 import pytest
 
-from s3shim.auth.sigv4 import ChunkChain, Claim, signing_key
+from s3shim.auth.sigv4 import ChunkChain, Claim
 from s3shim.checksums import new
+from s3shim.signing import signing_key
 from s3shim.wire.chunked import ChunkedInput
 
 KEY = signing_key(b"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "20130524", "us-east-1")

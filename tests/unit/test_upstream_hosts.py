@@ -200,15 +200,15 @@ def one_bucket(hosts, host):
 def held_back(backend, monkeypatch, method):
     """Hold back what a gateway sends by ``method``; return what tells that it waits, and what lets it go."""
     waits, go = Event(), Event()
-    send = backend.client.send
+    connected = backend.client.connected
 
     def slow(request):
         if request.method == method:
             waits.set()
             assert go.wait(20)
-        return send(request)
+        return connected(request)
 
-    monkeypatch.setattr(backend.client, "send", slow)
+    monkeypatch.setattr(backend.client, "connected", slow)
     return waits, go
 
 

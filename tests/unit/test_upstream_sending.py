@@ -6,8 +6,8 @@ from threading import Event
 
 import pytest
 import trustme
-from urllib3.connection import HTTPConnection
 
+from s3shim.backends.upstream.wire import Connection
 from s3shim.conditions import NO_CONDITIONS, Conditions, ETagList
 from s3shim.errors import Code
 from s3shim.model import ObjectRef
@@ -95,15 +95,15 @@ def test_an_answer_that_comes_after_the_lease_is_no_success(ledger, over):
 @pytest.mark.parametrize(("pause", "code"), [(0.9 * TIME / 2, None), (1.1 * TIME, Code.ServiceUnavailable)])
 def test_what_was_about_to_be_sent_when_its_process_was_stopped(ledger, over, monkeypatch, pause, code):
     """It is sent, which is all that there is to be exposed to, and not acknowledged where it is too late."""
-    send = HTTPConnection.request
+    send = Connection.send
 
-    def stopped(connection, method, *rest, **named):
-        if method == "PUT":
+    def stopped(connection, head, *rest, **named):
+        if head.startswith(b"PUT "):
             ledger.away = True
             time.sleep(pause)
-        send(connection, method, *rest, **named)
+        send(connection, head, *rest, **named)
 
-    monkeypatch.setattr(HTTPConnection, "request", stopped)
+    monkeypatch.setattr(Connection, "send", stopped)
     with FakeUpstream(lambda asked: Answer()) as fake:
         assert code_of(put, over(fake, **PATIENT), "key") is code
     assert [asked.method for asked in fake.asked] == ["PUT"]

@@ -1,12 +1,14 @@
 """What the storage in another S3 is told: settings that cannot be, keys that are rotated, locks."""
 
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 
+from s3shim import signing
 from s3shim.backends.upstream.client import Request
 from s3shim.backends.upstream.credentials import Keys
 from s3shim.backends.upstream.locks import BUCKET, KEY, Lock, Locks
@@ -125,10 +127,8 @@ def test_virtual_hosts(tmp_path):
     with FakeUpstream(lambda asked: Answer()) as fake:
         backend = backend_over(fake.endpoint, tmp_path, path_style=False)
         hosts = []
-        monkey = backend.client._pools.connection_from_host
-        backend.client._pools.connection_from_host = lambda host, port, scheme: (
-            hosts.append(host) or monkey("127.0.0.1", port, scheme)
-        )
+        take = backend.client._pool.take
+        backend.client._pool.take = lambda host: hosts.append(host) or take("127.0.0.1")
         backend.client.send(Request("GET", "bucket", "a key"))
         backend.close()
     assert hosts == ["bucket.127.0.0.1"]
@@ -139,9 +139,10 @@ def test_virtual_hosts(tmp_path):
 def test_the_host_of_an_ipv6_address_has_brackets(tmp_path, monkeypatch):
     backend = backend_over("http://[::1]:9", tmp_path)
     signed = []
+    sign = signing.canonical_request
     monkeypatch.setattr(
-        "s3shim.backends.upstream.client.sign_v4_s3",
-        lambda **request: signed.append(request["headers"]["Host"]),
+        "s3shim.signing.canonical_request",
+        lambda *parts: signed.extend(re.findall("^host:(.*)$", parts[3], re.MULTILINE)) or sign(*parts),
     )
     assert code_of(put, backend, "key") is Code.ServiceUnavailable
     assert set(signed) == {"[::1]:9"}

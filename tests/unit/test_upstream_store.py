@@ -193,7 +193,7 @@ def test_a_conditional_write_whose_answer_was_lost_is_no_conflict(moto, monkeypa
         answer = send(request, once)
         if request.key == "key" and request.method == "PUT" and not lost:
             lost.append(answer.status)
-            answer.drain_conn()
+            answer.close()
             raise OSError("the answer is lost")
         return answer
 
@@ -268,6 +268,19 @@ def test_a_table_of_many_parts_lies_beside_the_object_and_goes_with_a_copy(moto)
     moto.delete_object(KEY, NO_CONDITIONS)
     moto.expire_multipart_uploads(moto.now() + 10**12)
     assert moto.get_object_parts(ObjectRef("bucket", "copy"), NO_CONDITIONS)[1] == parts
+
+
+def test_checksums_are_swept_once_their_object_is_another(moto, monkeypatch):
+    for key in ("kept", "gone", "replaced"):
+        put(moto, key, pattern(50_000))
+    moto.delete_object(ObjectRef("bucket", "gone"), NO_CONDITIONS)
+    put(moto, "replaced", b"small")
+    later = moto.now() + 8 * 86_400_000
+    monkeypatch.setattr(moto, "now", lambda: later)
+    assert len(list(moto.names_own("checksums/"))) == 3
+    moto.expire_multipart_uploads(later - 7 * 86_400_000)
+    assert len(list(moto.names_own("checksums/"))) == 1
+    assert moto.head_object(ObjectRef("bucket", "kept"), NO_CONDITIONS).checksums
 
 
 # -- the probe ---------------------------------------------------------------------------------

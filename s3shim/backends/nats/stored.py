@@ -21,6 +21,9 @@ class StoredBody:
         """See model.Body."""
         self._hashers.setdefault(algorithm, checksums.new(algorithm))
 
+    def hand_on(self) -> None:
+        """See model.Body: nobody has signed it."""
+
     def read(self, size: int) -> bytes:
         """See model.Body."""
         while not self._rest:

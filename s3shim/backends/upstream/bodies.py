@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from s3shim.errors import Code, S3Error
 from s3shim.model import Body
 
-_READ = 256 * 1024
+READ = 256 * 1024
 
 
 def read_ahead(body: Body, limit: int) -> bytes | Iterator[bytes]:
@@ -18,10 +18,10 @@ def read_ahead(body: Body, limit: int) -> bytes | Iterator[bytes]:
     Raises IncompleteBody where a whole body has not its declared length.
     """
     if body.length is not None and body.length > limit:
-        return iter(lambda: body.read(_READ), b"")
+        return iter(lambda: body.read(READ), b"")
     chunks: list[bytes] = []
     size = 0
-    while chunk := body.read(max(1, min(_READ, limit - size + 1))):
+    while chunk := body.read(max(1, min(READ, limit - size + 1))):
         chunks.append(chunk)
         size += len(chunk)
         if size > limit:
@@ -36,7 +36,7 @@ def read_ahead(body: Body, limit: int) -> bytes | Iterator[bytes]:
 def _joined(chunks: list[bytes], body: Body) -> Iterator[bytes]:
     yield from chunks
     chunks.clear()
-    yield from iter(lambda: body.read(_READ), b"")
+    yield from iter(lambda: body.read(READ), b"")
 
 
 class Counted:

@@ -1,34 +1,27 @@
-"""The connection to the upstream: signed requests over a pool of kept connections.
+"""Requests to the upstream: signed, sent over kept connections, and sent again where that may be.
 
-minio's client hides response headers, conditions and raw streams, so what is used of it is its signer;
-connections are urllib3's. A request is sent again only where none of a body that cannot be had twice
-has left.
+A request is sent again only where none of a body that cannot be had twice has left.
 """
 
 from __future__ import annotations
 
 import random
-import socket
 import ssl
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
-from typing import Any
 from urllib.parse import quote, urlsplit
 
-import urllib3
-import urllib3.exceptions as failures
-from minio.signer import sign_v4_s3
-from urllib3.response import BaseHTTPResponse
-
-from s3shim.backends.upstream.connections import patient_pools
+from s3shim import signing
 from s3shim.backends.upstream.credentials import Keys
 from s3shim.backends.upstream.faults import RETRIED, error_of_failure, error_of_reply, never_sent, timed_out
 from s3shim.backends.upstream.leases import Leases
-from s3shim.backends.upstream.sending import READING, guard
+from s3shim.backends.upstream.pool import Pool
 from s3shim.backends.upstream.settings import UpstreamSettings
+from s3shim.backends.upstream.wire import Answer, Connection, Fields
 from s3shim.errors import Code, S3Error
 from s3shim.waiting import WAITS
 
@@ -38,12 +31,15 @@ MAX_REPLY = 32 * 1024**2
 _HASHED = 64 * 1024
 """Bodies up to so many bytes have their SHA-256 signed over plain HTTP; beyond, their MD5 guards them."""
 
+_PIECE = 256 * 1024
 _ERROR_BODY = 64 * 1024
 _TIDYING = 5.0
 """Seconds until an answer begins to what a sweep does as well; a client waits behind it."""
 
+_READING = frozenset({"GET", "HEAD"})
+"""The methods that change nothing."""
+
 _REPLAYED = 1024**2
-_UNSIGNED = "UNSIGNED-PAYLOAD"
 _NOTHING = sha256(b"").hexdigest()
 
 
@@ -51,7 +47,8 @@ _NOTHING = sha256(b"").hexdigest()
 class Request:
     """One request: ``body`` may be sent again, ``chunks`` may not; ``length`` is theirs, if known.
 
-    ``tidying`` is one that a sweep does as well: nobody waits long for it.
+    ``hashed`` is its x-amz-content-sha256, where that is not what it should be of such a body. ``tidying`` is
+    one that a sweep does as well: nobody waits long for it.
     """
 
     method: str
@@ -62,6 +59,7 @@ class Request:
     body: bytes = b""
     chunks: Iterable[bytes] | None = None
     length: int | None = None
+    hashed: str = ""
     tidying: bool = False
 
 
@@ -70,7 +68,7 @@ class Reply:
     """An answer that was read as a whole."""
 
     status: int
-    headers: Any
+    headers: Fields
     data: bytes
 
 
@@ -127,78 +125,59 @@ class Client:
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         standard = parts.port is None or parts.port == (443 if parts.scheme == "https" else 80)
         self._suffix = "" if standard else f":{parts.port}"
-        self._pools: urllib3.PoolManager | None = None
+        self._pool: Pool | None = None
 
     def start(self) -> None:
         """Serve from now on; nothing is connected yet."""
         settings = self._settings
-        options: dict[str, Any] = {}
+        context = None
         if self._scheme == "https":
-            options["ssl_context"] = ssl.create_default_context(
-                cafile=str(settings.ca) if settings.ca else None
-            )
-        pools = urllib3.PoolManager(
-            num_pools=64,
-            maxsize=settings.connections,
-            block=False,
-            retries=False,
-            **options,
-        )
-        pools.pool_classes_by_scheme = patient_pools(settings.idle_timeout)
-        if self._leases is not None:
-            guard(pools, self._leases.sending)
-        self._pools = pools
+            context = ssl.create_default_context(cafile=str(settings.ca) if settings.ca else None)
+        self._pool = Pool(settings, self._port, context)
 
     def close(self) -> None:
         """Refuse requests from now on; what is being read may be read to its end."""
-        pools, self._pools = self._pools, None
-        if pools is not None:
-            pools.clear()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
 
     def send(self, request: Request) -> Reply:
         """Return the answer, read as a whole. Raises S3Error for one beyond 2xx and for none."""
-        response = self.open(request)
+        answer = self.open(request)
+        pieces = []
+        size = 0
         try:
-            data = response.read(MAX_REPLY + 1)
-        except (failures.HTTPError, OSError) as error:
-            response.close()
+            while piece := answer.read(_PIECE):
+                pieces.append(piece)
+                size += len(piece)
+                if size > MAX_REPLY:
+                    answer.close()
+                    raise S3Error(Code.InternalError)
+        except OSError as error:
             raise error_of_failure(error) from None
-        if len(data) > MAX_REPLY:
-            response.close()
-            raise S3Error(Code.InternalError)
-        response.release_conn()
-        return Reply(response.status, response.headers, data)
+        return Reply(answer.status, answer.headers, b"".join(pieces))
 
-    def open(self, request: Request) -> BaseHTTPResponse:
-        """Return an answer whose body is still to be read, then ``release_conn`` or ``close``."""
-        response = self._exchange(request)
-        connection = getattr(response, "connection", None)
-        if connection is not None and connection.sock is not None:
-            connection.sock.settimeout(self._settings.idle_timeout)
-            # A server that sends head and body apart, as Garage does, waits for this for 40 ms otherwise.
-            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        return response
-
-    def _exchange(self, request: Request) -> BaseHTTPResponse:
+    def open(self, request: Request) -> Answer:
+        """Return an answer whose body is still to be read, or closed."""
         deadline = time.monotonic() + self._settings.deadline
         once = _Once(request.chunks) if request.chunks is not None else None
         attempt = 0
         while True:
             attempt += 1
             try:
-                response = self._once(request, once)
+                answer = self._once(request, once)
             except BodyFailed as error:
                 raise error.__cause__ or error from None
-            except (failures.HTTPError, OSError) as error:
+            except OSError as error:
                 again = never_sent(error) or not (once and once.spent)
                 again = again and not (request.tidying and timed_out(error))
                 outcome = error_of_failure(error)
-                in_doubt = not never_sent(error) and request.method not in READING
+                in_doubt = not never_sent(error) and request.method not in _READING
             else:
-                if response.status < 300:
-                    return response
-                outcome = self._refusal(request, response)
-                again = response.status in RETRIED and not (once and once.spent)
+                if answer.status < 300:
+                    return answer
+                outcome = self._refusal(request, answer)
+                again = answer.status in RETRIED and not (once and once.spent)
                 in_doubt = False
             delay = random.uniform(0, min(2.0, 0.05 * 2**attempt))
             if not again or attempt >= self._settings.attempts or time.monotonic() + delay > deadline:
@@ -207,83 +186,152 @@ class Client:
                 raise outcome
             time.sleep(delay)
 
-    def _refusal(self, request: Request, response: BaseHTTPResponse) -> S3Error:
+    def _refusal(self, request: Request, answer: Answer) -> S3Error:
+        body = b""
         try:
-            body = response.read(_ERROR_BODY)
-        except (failures.HTTPError, OSError):
+            while len(body) < _ERROR_BODY and (piece := answer.read(_ERROR_BODY - len(body))):
+                body += piece
+        except OSError:
             body = b""
-        # A body that the upstream did not want may still be in the connection, which it may close any time.
-        if request.chunks is not None or request.body or len(body) >= _ERROR_BODY:
-            response.close()
-        else:
-            response.release_conn()
+        answer.close()
         return error_of_reply(
-            response.status, body, method=request.method, has_key=bool(request.key), logged=self.logs
+            answer.status, body, method=request.method, has_key=bool(request.key), logged=self.logs
         )
 
-    def _once(self, request: Request, once: _Once | None) -> BaseHTTPResponse:
-        pools = self._pools
-        if pools is None:
+    def _once(self, request: Request, once: _Once | None) -> Answer:
+        connection, head, done = self.connected(request)
+        try:
+            body = request.body if once is None else once
+            try:
+                connection.send(head, body, chunked=once is not None and request.length is None)
+            except (BrokenPipeError, ConnectionResetError):
+                # It may have said why before it had all.
+                done = Connection.close
+            if request.method == "GET":
+                connection.acknowledge()
+            return self.answer(connection, request, done)
+        except BaseException:
+            connection.close()
+            raise
+
+    def connected(self, request: Request) -> tuple[Connection, bytes, Callable[[Connection], None]]:
+        """Return a connection, the head to be sent by it, and what is called once the answer was read."""
+        pool = self._pool
+        if pool is None:
             raise S3Error(Code.ServiceUnavailable)
         host, path = self._host, f"/{quote(request.key)}"
         if request.bucket and self._settings.path_style:
             path = f"/{request.bucket}{path if request.key else ''}"
         elif request.bucket:
             host = f"{request.bucket}.{host}"
-        query = "&".join(
-            f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in sorted(request.query.items())
-        )
-        named = f"[{host}]" if ":" in host else host
-        headers = self._signed(request, f"{named}{self._suffix}", path, query)
-        if once is not None:
-            if request.length is None:
-                headers["Transfer-Encoding"] = "chunked"
-            else:
-                headers["Content-Length"] = str(request.length)
-        elif request.body or request.method in ("PUT", "POST"):
-            headers["Content-Length"] = str(len(request.body))
-        pool = pools.connection_from_host(host, self._port, self._scheme)
-        longest = self._settings.first_byte_timeout
-        if request.tidying:
-            longest = min(longest, _TIDYING)
-        body: Any = once if once is not None else request.body or None
+        items = sorted(request.query.items())
+        query = "&".join([f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in items])
+        head = self._head(request, f"[{host}]" if ":" in host else host, path, query)
         WAITS.announce()
-        return pool.urlopen(
-            request.method,
-            f"{path}?{query}" if query else path,
-            body=body,
-            headers=headers,
-            timeout=urllib3.Timeout(connect=self._settings.connect_timeout, read=longest),
-            retries=False,
-            redirect=False,
-            preload_content=False,
-            decode_content=False,
-        )
+        connection = pool.take(host)
+        try:
+            connection.limit(self._to_send(request))
+        except BaseException:
+            pool.give(host, connection)
+            raise
+        return connection, head, lambda free: pool.give(host, free)
 
-    def _signed(self, request: Request, host: str, path: str, query: str) -> dict[str, str]:
+    def _to_send(self, request: Request) -> float:
+        """Return how many seconds the upstream may take nothing of a request that is about to leave.
+
+        Raises SlowDown where it must not leave any more.
+        """
+        seconds = None
+        if self._leases is not None and request.method not in _READING:
+            seconds = self._leases.sending()
+        return self._settings.idle_timeout if seconds is None else seconds
+
+    def answer(self, connection: Connection, request: Request, done: Callable[[Connection], None]) -> Answer:
+        """Return the answer to a request that was sent. Raises OSError."""
+        # A body that the upstream did not want may still be in the connection, which it may close any time.
+        refused = Connection.close if request.chunks is not None or request.body else done
+        longest = self._settings.first_byte_timeout
+        connection.limit(min(longest, _TIDYING) if request.tidying else longest)
+        answer = connection.answer(request.method, done, refused)
+        if not answer.ended:
+            connection.limit(self._settings.idle_timeout)
+        return answer
+
+    def begin(self, request: Request) -> Begun:
+        """Send a request that may be sent again, and do not wait for its answer."""
+        return Begun(self, request)
+
+    def _head(self, request: Request, host: str, path: str, query: str) -> bytes:
+        """Return the head of a request, signed."""
         keys = self._keys.current()
-        now = datetime.now(UTC)
-        if request.chunks is not None or (len(request.body) > _HASHED and "Content-MD5" in request.headers):
-            hashed = _UNSIGNED
+        timestamp = _timestamp(int(time.time()))
+        if request.hashed:
+            hashed = request.hashed
+        elif request.chunks is not None or (len(request.body) > _HASHED and "Content-MD5" in request.headers):
+            hashed = signing.UNSIGNED_PAYLOAD
         else:
             hashed = sha256(request.body).hexdigest() if request.body else _NOTHING
-        headers = {
-            **request.headers,
-            "Host": host,
-            "x-amz-content-sha256": hashed,
-            "x-amz-date": f"{now:%Y%m%dT%H%M%SZ}",
-        }
+        fields = {name.lower(): value for name, value in request.headers.items()}
+        fields["host"] = f"{host}{self._suffix}"
+        fields["x-amz-content-sha256"] = hashed
+        fields["x-amz-date"] = timestamp
         if keys.session_token:
-            headers["x-amz-security-token"] = keys.session_token
-        url = urlsplit(f"{self._scheme}://{host}")._replace(path=path, query=query)
-        sign_v4_s3(
-            method=request.method,
-            url=url,
-            region=self._settings.region,
-            headers=headers,  # type: ignore[arg-type]
-            credentials=keys,
-            content_sha256=hashed,
-            date=now,
-        )
-        headers["User-Agent"] = "s3shim"
-        return headers
+            fields["x-amz-security-token"] = keys.session_token
+        names = sorted(fields)
+        signed = ";".join(names)
+        block = "".join([f"{name}:{fields[name]}\n" for name in names])
+        if block.count("\n") != len(names) or "\r" in block:
+            raise S3Error(Code.InvalidArgument, "The storage cannot keep a header value of several lines.")
+        canonical = signing.canonical_request(request.method, path, query, block, signed, hashed)
+        scope = f"{timestamp[:8]}/{self._settings.region}/{signing.SERVICE}/{signing.TERMINAL}"
+        key = signing.signing_key(keys.secret_key.encode(), timestamp[:8], self._settings.region)
+        signature = signing.signature(key, signing.string_to_sign(timestamp, scope, canonical))
+        lines = [
+            f"{request.method} {path}?{query} HTTP/1.1" if query else f"{request.method} {path} HTTP/1.1",
+            block[:-1].replace("\n", "\r\n"),
+            f"authorization: {signing.ALGORITHM} Credential={keys.access_key}/{scope}, "
+            f"SignedHeaders={signed}, Signature={signature}",
+            "user-agent: s3shim",
+        ]
+        if request.chunks is not None and request.length is None:
+            lines.append("transfer-encoding: chunked")
+        elif request.chunks is not None:
+            lines.append(f"content-length: {request.length}")
+        elif request.body or request.method in ("PUT", "POST"):
+            lines.append(f"content-length: {len(request.body)}")
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+class Begun:
+    """A request that was sent; ``finish`` waits for its answer. Where anything fails it is sent again."""
+
+    def __init__(self, client: Client, request: Request) -> None:
+        self._client = client
+        self._request = request
+        self._sent: tuple[Connection, Callable[[Connection], None]] | None = None
+        with suppress(OSError):
+            connection, head, done = client.connected(request)
+            try:
+                connection.send(head, request.body)
+            except OSError:
+                connection.close()
+                raise
+            self._sent = connection, done
+
+    def finish(self) -> None:
+        """Wait until it is done. Raises as ``Client.send``."""
+        if self._sent is not None:
+            connection, done = self._sent
+            self._sent = None
+            with suppress(OSError):
+                answer = self._client.answer(connection, self._request, done)
+                if answer.status < 300 and not answer.read(1):
+                    return
+            connection.close()
+        self._client.send(self._request)
+
+
+@lru_cache(maxsize=4)
+def _timestamp(seconds: int) -> str:
+    """Return a time in ISO 8601 basic format."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))

@@ -49,7 +49,8 @@ class Copying(Writing):
             source.meta if copy.meta is None else copy.meta,
             tags=source.meta.tags if copy.tags is None else copy.tags,
         )
-        entry = replace(found.entry, modified=0, etag=source.etag if found.entry.etag else "")
+        etag = source.etag if found.entry.etag else ""
+        entry = replace(found.entry, modified=0, etag=etag, blind=False, aside="")
         if entry.manifest:
             entry.manifest = self._copy_manifest(copy.source.bucket, found, target)
         self.place_copy(self.at(copy.source), source.size, target, meta, entry, found.upstream_etag)

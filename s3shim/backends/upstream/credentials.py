@@ -5,13 +5,20 @@ from __future__ import annotations
 import configparser
 from pathlib import Path
 from threading import Lock
-
-from minio.credentials.credentials import Credentials
+from typing import NamedTuple
 
 from s3shim.backends.upstream.settings import UpstreamSettings
 from s3shim.errors import Code, S3Error
 
 _AWS_FILE = Path("~/.aws/credentials")
+
+
+class KeyPair(NamedTuple):
+    """A key pair, with the token of a session where it is one of a session."""
+
+    access_key: str
+    secret_key: str
+    session_token: str | None = None
 
 
 class Keys:
@@ -21,13 +28,13 @@ class Keys:
         self._settings = settings
         self._lock = Lock()
         self._seen: tuple[int, int, int] | None = None
-        self._read: Credentials | None = None
+        self._read: KeyPair | None = None
 
-    def current(self) -> Credentials:
+    def current(self) -> KeyPair:
         """Return the key pair. Raises ServiceUnavailable where none can be read."""
         settings = self._settings
         if settings.access_key and settings.secret_key:
-            return Credentials(settings.access_key, settings.secret_key, settings.session_token)
+            return KeyPair(settings.access_key, settings.secret_key, settings.session_token)
         path = settings.credentials or _AWS_FILE.expanduser()
         try:
             status = path.stat()
@@ -45,13 +52,13 @@ class Keys:
             ) from None
 
 
-def _parse(text: str, profile: str) -> Credentials:
+def _parse(text: str, profile: str) -> KeyPair:
     """Return the pair in an AWS credentials file, or in one of two lines: access key, secret key."""
     if "[" not in text and "=" not in text:
         lines = text.split()
         if len(lines) not in (2, 3):
             raise ValueError("expected the access key and the secret key, one a line")
-        return Credentials(lines[0], lines[1], lines[2] if len(lines) == 3 else None)
+        return KeyPair(lines[0], lines[1], lines[2] if len(lines) == 3 else None)
     parser = configparser.ConfigParser(interpolation=None)
     parser.read_string(text if "[" in text else f"[{profile}]\n{text}")
     if not parser.has_section(profile):
@@ -60,4 +67,4 @@ def _parse(text: str, profile: str) -> Credentials:
     access, secret = section.get("aws_access_key_id"), section.get("aws_secret_access_key")
     if not access or not secret:
         raise ValueError(f"profile {profile!r} lacks aws_access_key_id or aws_secret_access_key")
-    return Credentials(access, secret, section.get("aws_session_token"))
+    return KeyPair(access, secret, section.get("aws_session_token"))

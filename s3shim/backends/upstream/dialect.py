@@ -25,6 +25,9 @@ class Dialect:
     ``copy_limit`` is the size of the largest object that it copies in one request, ``unfit`` a pattern
     found in the keys that it alters or cannot address, ``max_key`` the bytes of the longest that it keeps,
     ``max_segment`` those of the longest piece of one between two "/", which is the name of a file for some.
+    ``discards_short``: of a body that breaks off it keeps nothing. ``md5_etag``: the ETag of an object that
+    was put in one piece is its MD5. ``verifies_sha256``: it refuses a body that has not the SHA-256 that was
+    signed.
     """
 
     name: str
@@ -41,6 +44,9 @@ class Dialect:
     unfit: str = ""
     max_key: int = MAX_KEY_BYTES
     max_segment: int = MAX_KEY_BYTES
+    discards_short: bool = False
+    md5_etag: bool = False
+    verifies_sha256: bool = False
 
     def check_key(self, key: str) -> None:
         """Raise KeyTooLongError, InvalidArgument where the upstream keeps no object by this key as it is."""
@@ -68,6 +74,9 @@ PROFILES = {
             copy_limit=2**63,
             unfit="^/",
             max_key=479,  # of the 511 that its LMDB has for keys, 32 are the bucket's
+            discards_short=True,
+            md5_etag=True,
+            verifies_sha256=True,
         ),
         Dialect(
             "minio",
@@ -79,7 +88,16 @@ PROFILES = {
         ),
         Dialect("aws", tagging=True, checksums=True, conditions=True),
         Dialect("ceph", tagging=True, copy_keeps_etag=True),
-        Dialect("moto", tagging=True, chunked=True, conditions=True, empty_parts=True, unfit=r"\n"),
+        Dialect(
+            "moto",
+            tagging=True,
+            chunked=True,
+            conditions=True,
+            empty_parts=True,
+            unfit=r"\n",
+            discards_short=True,
+            md5_etag=True,
+        ),
         Dialect(
             "s3shim",
             tagging=True,
@@ -87,6 +105,9 @@ PROFILES = {
             copy_keeps_etag=True,
             chunked=True,
             conditions=True,
+            discards_short=True,
+            md5_etag=True,
+            verifies_sha256=True,
         ),
     )
 }

@@ -36,8 +36,10 @@ MAX_INLINE = 700
 class Entry:
     """What is kept of an object beside its metadata.
 
-    ``etag`` is empty where it is the upstream's. ``parts`` is its table of parts, ``manifest`` the name
-    of the one that lies elsewhere. ``mark`` tells the writes of one key apart.
+    ``etag`` is empty where it is the upstream's. ``aside`` is the name of our own record that
+    has the checksums, which were not known when the write began.
+    ``blind``: the write asked for nothing of what was there before it. ``parts`` is its table of parts,
+    ``manifest`` the name of the one that lies elsewhere. ``mark`` tells the writes of one key apart.
     """
 
     modified: int
@@ -48,6 +50,8 @@ class Entry:
     parts: list[ObjectPart] = field(default_factory=list)
     manifest: str = ""
     mark: str = ""
+    aside: str = ""
+    blind: bool = False
 
 
 @dataclass(slots=True)
@@ -82,13 +86,15 @@ def headers_of(meta: ObjectMeta, entry: Entry, *, keep_tags: bool) -> dict[str, 
     if keep_tags and meta.tags:
         odd["g"] = meta.tags
     kept: tuple[tuple[str, object], ...] = (
-        ("c", entry.checksums),
+        ("c", {} if entry.aside else entry.checksums),
         ("k", entry.checksum_type if entry.checksum_type != FULL_OBJECT else ""),
         ("n", entry.parts_count),
         ("e", entry.etag),
         ("p", [[part.part_number, part.size, part.checksums] for part in entry.parts]),
         ("m", entry.manifest),
         ("i", entry.mark),
+        ("a", entry.aside),
+        ("b", entry.blind),
     )
     odd |= {short: kept_value for short, kept_value in kept if kept_value}
     # A blank within a header may be taken for several or for none on its way.
@@ -139,6 +145,8 @@ class _Kept(msgspec.Struct):
     p: list[tuple[int, int, dict[str, str]]] = []
     m: str = ""
     i: str = ""
+    a: str = ""
+    b: bool = False
 
 
 _DECODER = msgspec.json.Decoder(_Kept)
@@ -156,7 +164,7 @@ def _read_entry(text: str | None) -> _Kept | None:
 
 def _entry(kept: _Kept) -> Entry:
     parts = [ObjectPart(*row) for row in kept.p]
-    return Entry(kept.t, kept.c, kept.k, kept.n, kept.e, parts, kept.m, kept.i)
+    return Entry(kept.t, kept.c, kept.k, kept.n, kept.e, parts, kept.m, kept.i, kept.a, kept.b)
 
 
 def _foreign(names: Mapping[str, str], etag: str) -> Entry:
@@ -169,6 +177,7 @@ def _foreign(names: Mapping[str, str], etag: str) -> Entry:
         checksums,
         COMPOSITE if kind == COMPOSITE else FULL_OBJECT,
         int(parts[1]) if parts else 0,
+        blind=True,
     )
 
 

@@ -10,8 +10,7 @@ import logging
 import re
 import ssl
 
-import urllib3.exceptions as failures
-
+from s3shim.backends.upstream.pool import NotConnected
 from s3shim.errors import Code, S3Error
 
 _log = logging.getLogger(__name__)
@@ -114,7 +113,7 @@ def error_of_failure(error: Exception) -> S3Error:
     """Return what a failed exchange means: the upstream away, too slow, not to be trusted, or cut off."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, failures.SSLError | ssl.SSLError):
+        if isinstance(cause, ssl.SSLError):
             _log.error("TLS with the upstream failed", extra={"fields": {"cause": str(cause)[:200]}})
             return S3Error(Code.ServiceUnavailable, "The storage's certificate cannot be verified.")
         cause = cause.__cause__ or cause.__context__
@@ -127,15 +126,12 @@ def error_of_failure(error: Exception) -> S3Error:
 
 def timed_out(error: Exception) -> bool:
     """Whether the upstream let the time pass that it had to answer, or to take what is sent."""
-    # urllib3 puts what happens while a body is sent into an error of its own.
-    return any(isinstance(one, failures.TimeoutError | TimeoutError) for one in (error, *error.args))
+    return isinstance(error, TimeoutError)
 
 
 def never_sent(error: Exception) -> bool:
     """Whether the failure came before a byte of the request could leave."""
-    return isinstance(
-        error, failures.ConnectTimeoutError | failures.NewConnectionError | failures.NameResolutionError
-    )
+    return isinstance(error, NotConnected)
 
 
 _KEY = "The storage refuses the key pair"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from s3shim.backends.ledger import Ledger
-from s3shim.backends.upstream.client import Client, Request
+from s3shim.backends.upstream.client import Begun, Client, Request
 from s3shim.backends.upstream.dialect import PROFILES, Dialect
 from s3shim.backends.upstream.locks import Locks
 from s3shim.backends.upstream.markup import Listing, read_listing
@@ -107,13 +107,17 @@ class Own:
 
     def write_own(self, name: str, data: bytes) -> None:
         """Keep a thing of our own."""
+        try:
+            self.begin_own(name, data).finish()
+        except S3Error as error:
+            raise self._in_doubt(error) from None
+
+    def begin_own(self, name: str, data: bytes) -> Begun:
+        """Begin to keep a thing of our own; it is kept once that is finished."""
         self.ensure_own_bucket()
         place = self.places.own(name)
         headers = {"Content-Type": "application/octet-stream"}
-        try:
-            self.client.send(Request("PUT", place.bucket, place.key, headers=headers, body=data))
-        except S3Error as error:
-            raise self._in_doubt(error) from None
+        return self.client.begin(Request("PUT", place.bucket, place.key, headers=headers, body=data))
 
     def ensure_own_bucket(self) -> None:
         """Make the upstream bucket of our own things, unless it is known to be there."""

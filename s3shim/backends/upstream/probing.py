@@ -11,6 +11,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 from s3shim.backends.upstream.bodies import md5_of
 from s3shim.backends.upstream.client import Reply, Request
@@ -76,6 +77,8 @@ class Probe:
             ("a copy keeps the ETag of parts", "kept in x-amz-meta-s3shim", self._copy_keeps_etag),
             ("dated by the end of an upload", "copied to the key at its end", self._dated_by_end),
             ("a body that breaks off is discarded", "sent to a place of its own", self._short_body),
+            ("the ETag is the MD5", "sent to a place of its own", self._md5_etag),
+            ("a wrong SHA-256 is refused", "s3shim verifies bodies itself", self._wrong_sha256),
             ("many deletes in one request", "one request each", self._multi_delete),
             ("keys of 1,024 bytes", "longer keys are refused", lambda: self._keeps(_path(self._room()))),
             ("keys of 1,024 bytes without /", "refused", lambda: self._keeps("k" * self._room())),
@@ -116,6 +119,9 @@ class Probe:
             unfit="|".join(unfit),
             max_key=max_key,
             max_segment=max_segment,
+            discards_short=holds["a body that breaks off is discarded"],
+            md5_etag=holds["the ETag is the MD5"],
+            verifies_sha256=holds["a wrong SHA-256 is refused"],
         )
 
     # -- one question each --------------------------------------------------------------------
@@ -244,6 +250,16 @@ class Probe:
         with suppress(S3Error):
             self._send(request)
         return self._read(place) is None
+
+    def _md5_etag(self) -> bool:
+        return self._put("p", _DATA).headers.get("ETag").strip('"') == md5_of(_DATA)
+
+    def _wrong_sha256(self) -> bool:
+        self._put("q", _DATA)
+        place = self._place("q")
+        request = Request("PUT", place.bucket, place.key, chunks=[b"new"], length=3)
+        request.hashed = sha256(b"other").hexdigest()
+        return self._refused(lambda: self._send(request), "q")
 
     def _multi_delete(self) -> bool:
         self._put("o", _DATA)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 
-from urllib3.response import BaseHTTPResponse
-
-from s3shim.backends.upstream.client import Request
+from s3shim.backends.upstream.client import Begun, Request
 from s3shim.backends.upstream.entries import Found, read_object
 from s3shim.backends.upstream.listing import Listings
-from s3shim.backends.upstream.streams import RemoteChunks, verifier_of
+from s3shim.backends.upstream.streams import Opened, RemoteChunks, opened, verifier_of
 from s3shim.conditions import Conditions, check_read, range_applies
 from s3shim.errors import Code, S3Error
 from s3shim.model import (
@@ -24,9 +21,11 @@ from s3shim.model import (
 )
 from s3shim.ranges import ByteRange
 
-_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})", re.ASCII)
 _LARGEST = 10**18
 _ATTEMPTS = 5
+ASIDE = "checksums/"
+"""What the names of the records begin with that have the checksums of one object each."""
+
 _SMALL = 256 * 1024
 """Answers up to so many bytes are read and verified at once, so their connection is free again."""
 
@@ -44,7 +43,7 @@ class Reading(Listings):
             headers, size = self.head_upstream(place)
         except S3Error as error:
             raise self.missing(ref, error) from None
-        return self._with_tags(ref, read_object(ref.key, headers, size))
+        return self._whole(ref, read_object(ref.key, headers, size))
 
     def current(self, ref: ObjectRef) -> Found | None:
         """Return the object, None where there is none."""
@@ -67,10 +66,20 @@ class Reading(Listings):
             return S3Error(Code.NoSuchKey, Key=ref.key)
         return error
 
-    def _with_tags(self, ref: ObjectRef, found: Found) -> Found:
+    def _whole(self, ref: ObjectRef, found: Found) -> Found:
+        """Return the object with what the head of the upstream's answer does not tell."""
+        if found.entry.aside:
+            data = self.read_own(f"{ASIDE}{found.entry.aside}")
+            if data is not None:
+                found.entry.checksums.update(_checksums_in(data))
         if found.tag_count and self.dialect.tagging:
             found.info.meta.tags = self.tags_upstream(self.at(ref))
         return found
+
+    def begin_aside(self, ref: ObjectRef, name: str, checksums: dict[str, str]) -> Begun:
+        """Begin to keep the checksums of an object beside it."""
+        record = {"bucket": ref.bucket, "key": ref.key, "checksums": checksums}
+        return self.begin_own(f"{ASIDE}{name}", json.dumps(record).encode())
 
     def head_object(self, ref: ObjectRef, conditions: Conditions) -> ObjectInfo:
         """See Backend."""
@@ -109,7 +118,7 @@ class Reading(Listings):
         if sent is not None:
             headers["Range"] = sent
         try:
-            response = self.client.open(Request("GET", place.bucket, place.key, headers=headers))
+            answer = self.client.open(Request("GET", place.bucket, place.key, headers=headers))
         except S3Error as error:
             if error.code is Code.InvalidRange and byte_range is not None:
                 byte_range.resolve(self.head_object(ref, conditions).size)
@@ -118,32 +127,32 @@ class Reading(Listings):
                 return None
             raise self.missing(ref, error) from None
         try:
-            return self._stream(ref, response, byte_range, conditions)
+            return self._stream(ref, opened(answer), byte_range, conditions)
         except S3Error as error:
-            response.close()
+            answer.close()
             if error.code is Code.InternalError and byte_range is not None:
                 # Asked for the end of an object without a byte, Garage answers 206 with a range of its own.
                 byte_range.resolve(self.head_object(ref, conditions).size)
             raise
         except BaseException:
-            response.close()
+            answer.close()
             raise
 
     def _stream(
-        self, ref: ObjectRef, response: BaseHTTPResponse, byte_range: ByteRange | None, conditions: Conditions
+        self, ref: ObjectRef, got: Opened, byte_range: ByteRange | None, conditions: Conditions
     ) -> ObjectStream:
-        start, length, size = _extent(response)
-        found = self._with_tags(ref, read_object(ref.key, response.headers, size))
+        answer, start, length, size = got
+        found = self._whole(ref, read_object(ref.key, answer.headers, size))
         info = found.info
         check_read(conditions, info)
         skip = 0
         if byte_range is not None:
             wanted = byte_range.resolve(size)
-            if response.status == 200:
+            if answer.status == 200:
                 skip, (start, length) = wanted[0], wanted
             elif wanted != (start, length):
                 raise S3Error(Code.InternalError)
-        chunks = RemoteChunks(response, skip, length, verifier_of(found) if length == size else None)
+        chunks = RemoteChunks(answer, skip, length, verifier_of(found) if length == size else None)
         if length <= _SMALL and not skip:
             return ObjectStream(info, start, length, ReadyChunks(b"".join(chunks)))
         return ObjectStream(info, start, length, chunks)
@@ -165,6 +174,13 @@ class Reading(Listings):
         return [ObjectPart(*row) for row in json.loads(data)["parts"]]
 
 
+def _checksums_in(data: bytes) -> dict[str, str]:
+    try:
+        return {str(name): str(value) for name, value in json.loads(data)["checksums"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise S3Error(Code.InternalError) from None
+
+
 def _header_of(byte_range: ByteRange) -> str | None:
     """Return the Range header; None for one that upstreams do not agree on."""
     if byte_range.first is None:
@@ -173,16 +189,3 @@ def _header_of(byte_range: ByteRange) -> str | None:
         return None
     last = "" if byte_range.last is None else str(min(byte_range.last, _LARGEST))
     return f"bytes={byte_range.first}-{last}"
-
-
-def _extent(response: BaseHTTPResponse) -> tuple[int, int, int]:
-    """Return (start, length, size of the whole) of an answer. Raises InternalError where it does not say."""
-    length = response.headers.get("Content-Length", "")
-    if response.status == 206:
-        match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-        if match:
-            first, last, size = map(int, match.groups())
-            return first, last - first + 1, size
-    elif response.status == 200 and length.isdigit():
-        return 0, int(length), int(length)
-    raise S3Error(Code.InternalError)

@@ -28,6 +28,8 @@ from s3shim.errors import Code, S3Error
 
 _MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
+_OTHER_SHA256 = frozenset({"XAmzContentSHA256Mismatch", "BadDigest", "InvalidDigest"})
+
 _COPY_STEP = 1024**3
 """Bytes of a part of a copy in parts: 5 TiB are 5,120 of them."""
 
@@ -75,6 +77,22 @@ class Remote(Store):
         request = Request("PUT", place.bucket, place.key, headers={"Content-Type": BINARY})
         request.chunks, request.length = chunks, length
         return str(self.client.send(request).headers.get("ETag", ""))
+
+    def stream_object(
+        self, place: Place, headers: dict[str, str], chunks: Iterable[bytes], length: int, sha256: str | None
+    ) -> str:
+        """Put an object that need not be had twice; return its ETag.
+
+        Raises XAmzContentSHA256Mismatch where the upstream finds that ``sha256`` is another's.
+        """
+        request = Request("PUT", place.bucket, place.key, headers=headers, hashed=sha256 or "")
+        request.chunks, request.length = chunks, length
+        try:
+            return str(self.client.send(request).headers.get("ETag")).strip('"')
+        except S3Error as error:
+            if sha256 and error.details.get("Upstream") in _OTHER_SHA256:
+                raise S3Error(Code.XAmzContentSHA256Mismatch, ClientComputedContentSHA256=sha256) from None
+            raise
 
     @staticmethod
     def is_md5(etag: str) -> bool:

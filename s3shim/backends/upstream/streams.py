@@ -5,18 +5,40 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Iterator
-
-import urllib3.exceptions as failures
-from urllib3.response import BaseHTTPResponse
+from typing import NamedTuple
 
 from s3shim import checksums
 from s3shim.backends.upstream.entries import Found
 from s3shim.backends.upstream.faults import error_of_failure
+from s3shim.backends.upstream.wire import Answer
 from s3shim.errors import Code, S3Error
 from s3shim.multipart import FULL_OBJECT
 
 _PIECE = 256 * 1024
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})", re.ASCII)
 _MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
+
+
+class Opened(NamedTuple):
+    """An answer whose body are ``length`` bytes from ``start`` on of an object of ``size`` bytes."""
+
+    answer: Answer
+    start: int
+    length: int
+    size: int
+
+
+def opened(answer: Answer) -> Opened:
+    """Return the answer to a GET. Raises InternalError where it does not say what it brings."""
+    length = answer.headers.get("Content-Length", "")
+    if answer.status == 206:
+        match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        if match:
+            first, last, size = map(int, match.groups())
+            return Opened(answer, first, last - first + 1, size)
+    elif answer.status == 200 and length.isdigit():
+        return Opened(answer, 0, int(length), int(length))
+    raise S3Error(Code.InternalError)
 
 
 class RemoteChunks:
@@ -25,8 +47,8 @@ class RemoteChunks:
     ``verifier`` has the digest of them all, None where they are a part and only their number is known.
     """
 
-    def __init__(self, response: BaseHTTPResponse, skip: int, length: int, verifier: Verifier | None) -> None:
-        self._response: BaseHTTPResponse | None = response
+    def __init__(self, answer: Answer, skip: int, length: int, verifier: Verifier | None) -> None:
+        self._answer: Answer | None = answer
         self._skip = skip
         self._length = length
         self._verifier = verifier
@@ -50,11 +72,11 @@ class RemoteChunks:
         self._finish()
 
     def _read(self, size: int) -> bytes:
-        if self._response is None:
+        if self._answer is None:
             raise S3Error(Code.InternalError)
         try:
-            piece = self._response.read(size)
-        except (failures.HTTPError, OSError) as error:
+            piece = self._answer.read(size)
+        except OSError as error:
             self.close()
             raise error_of_failure(error) from None
         if not piece:
@@ -64,28 +86,20 @@ class RemoteChunks:
 
     def _finish(self) -> None:
         """Verify, and give the connection back; the last piece has not been handed out yet."""
-        response, self._response = self._response, None
-        if response is None:
+        answer, self._answer = self._answer, None
+        if answer is None:
             return
         if self._verifier is not None and not self._verifier.holds():
-            response.close()
+            answer.close()
             raise S3Error(Code.InternalError)
-        # An answer that goes on is not what its head said.
-        try:
-            more = response.read(1)
-        except (failures.HTTPError, OSError) as error:
-            response.close()
-            raise error_of_failure(error) from None
-        if more:
-            response.close()
-        else:
-            response.release_conn()
+        # Where it has ended its connection is free already; one that goes on is not what its head said.
+        answer.close()
 
     def close(self) -> None:
         """Let go of the connection; it is closed where the answer was not read to its end."""
-        response, self._response = self._response, None
-        if response is not None:
-            response.close()
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            answer.close()
 
 
 class Verifier:

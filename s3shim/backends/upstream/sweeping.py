@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 
 from s3shim.backends.upstream.completing import REPLAY_MS, Completing
+from s3shim.backends.upstream.entries import Found
+from s3shim.backends.upstream.reading import ASIDE
 from s3shim.errors import Code, S3Error
 from s3shim.model import ObjectRef, UploadRef
 
@@ -56,17 +59,44 @@ class Sweeping(Completing):
         for name, modified in list(self.names_own("manifests/")):
             if modified < old and not self._is_used(name):
                 self.delete_own(f"manifests/{name}")
+        self._sweep_asides(old)
+
+    def _sweep_asides(self, old: int) -> None:
+        """Remove checksums of objects that are gone, from anywhere on: there may be one for each object."""
+        base = self.places.own(ASIDE)
+        start = f"{base.key}{os.urandom(16).hex()}"
+        try:
+            page = self.list_page(base, start)
+            items = page.items
+            if not page.truncated:
+                items += [item for item in self.list_page(base).items if item.key <= start]
+        except S3Error as error:
+            if error.code is not Code.NoSuchBucket:
+                raise
+            return
+        for item in items:
+            name = item.key[len(base.key) :]
+            if item.modified < old and not self._is_aside(name):
+                self.delete_own(f"{ASIDE}{name}")
+
+    def _is_aside(self, name: str) -> bool:
+        data = self.read_own(f"{ASIDE}{name}")
+        found = self._owner_of(data) if data is not None else None
+        return found is not None and found.entry.aside == name
 
     def _is_used(self, name: str) -> bool:
         """Whether the object that a table of parts was kept for is still the one that it was kept for."""
         bucket, _, manifest = name.partition("/")
         data = self.read_own(f"manifests/{name}")
-        if data is None:
-            return False
+        found = self._owner_of(data, bucket) if data is not None else None
+        return found is not None and found.entry.manifest == manifest
+
+    def _owner_of(self, data: bytes, bucket: str = "") -> Found | None:
+        """Return the object that a record was kept for, in ``bucket`` or the one that it names."""
+        record = json.loads(data)
         try:
-            found = self.current(ObjectRef(bucket, str(json.loads(data)["key"])))
+            return self.current(ObjectRef(bucket or str(record["bucket"]), str(record["key"])))
         except S3Error as error:
             if error.code is Code.NoSuchBucket:
-                return False
+                return None
             raise
-        return found is not None and found.entry.manifest == manifest

@@ -1,9 +1,9 @@
 """Writes: nothing is to be seen under its key before all of it has been verified.
 
 A body that fits into memory is read to its end first and goes up in one request that can be repeated. A
-larger one goes up to a place of our own and is copied to its key within the upstream once it was
-verified: that needs no trust in what an upstream does with a body that breaks off, and the record
-(checksums, time) is known by then.
+larger one that does not go straight to its key (see straight.py) goes up to a place of our own and is
+copied within the upstream once it was verified: that needs no trust in what an upstream does with a body that
+breaks off, and the record (checksums, time) is known by then.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from urllib.parse import quote, urlencode
 from s3shim.backends.upstream.bodies import Counted, in_parts, md5_of, read_ahead
 from s3shim.backends.upstream.entries import Entry, headers_of
 from s3shim.backends.upstream.places import Place
-from s3shim.backends.upstream.reading import Reading
 from s3shim.backends.upstream.remote import Slot
+from s3shim.backends.upstream.straight import Straight, info_of
 from s3shim.conditions import NO_CONDITIONS, Conditions, check_write
 from s3shim.errors import Code, S3Error
 from s3shim.model import NULL_VERSION, Body, Deleted, ObjectInfo, ObjectMeta, ObjectRef
@@ -28,16 +28,19 @@ _COPIES = 6
 """How often a copy is tried that has no effect because its time is not after that of what it replaces."""
 
 
-class Writing(Reading):
+class Writing(Straight):
     """The part of UpstreamBackend that writes objects."""
 
     def put_object(self, ref: ObjectRef, body: Body, meta: ObjectMeta, conditions: Conditions) -> ObjectInfo:
         """See Backend."""
         seen = self.bucket(ref.bucket)
         place = self.at(ref)
+        if self.goes_straight(body, conditions):
+            return self.put_straight(seen, ref, body, meta)
         data = read_ahead(body, self.settings.block_size)
         if isinstance(data, bytes):
             entry, md5 = Entry(0, body.digests.checksums), body.digests.md5
+            entry.blind = conditions is NO_CONDITIONS
             with self.committing(seen, ref.key):
                 native = self.check_conditions(ref, conditions)
                 entry.modified, entry.mark = self.now(), os.urandom(6).hex() if native else ""
@@ -47,19 +50,20 @@ class Writing(Reading):
                     # What a repeated request finds there may be what the first try of it made.
                     if error.code is not Code.PreconditionFailed or not self._is_there(ref, entry.mark):
                         raise
-            return _info(ref.key, len(data), md5, meta, entry)
+            return info_of(ref.key, len(data), md5, meta, entry)
         staged = self.places.own(f"staged/{new_name()}")
         try:
             size, etag = self._stage(staged, data, body)
             entry, md5 = Entry(0, body.digests.checksums), body.digests.md5
             if etag != md5:
                 entry.etag = md5
+            entry.blind = conditions is NO_CONDITIONS
             with self.committing(seen, ref.key):
                 self.check_conditions(ref, conditions)
                 self.place_copy(staged, size, ref, meta, entry, etag)
         finally:
             self.drop(staged)
-        return _info(ref.key, size, md5, meta, entry)
+        return info_of(ref.key, size, md5, meta, entry)
 
     def _stage(self, staged: Place, chunks: Iterator[bytes], body: Body) -> tuple[int, str]:
         """Send the body to a place of our own; return its size and the upstream's ETag."""
@@ -158,13 +162,10 @@ class Writing(Reading):
                 self.tag_upstream(place, tags)
                 return
             meta = replace(found.info.meta, tags=tags)
-            self.place_copy(place, found.info.size, ref, meta, found.entry, found.upstream_etag)
+            entry = replace(found.entry, blind=False, aside="")
+            self.place_copy(place, found.info.size, ref, meta, entry, found.upstream_etag)
 
 
 def new_name() -> str:
     """Return a name that cannot be guessed and sorts by its time."""
     return f"{Writing.now():012x}{os.urandom(16).hex()}"
-
-
-def _info(key: str, size: int, etag: str, meta: ObjectMeta, entry: Entry) -> ObjectInfo:
-    return ObjectInfo(key, size, etag, entry.modified, meta, entry.checksums)

@@ -1,4 +1,4 @@
-"""The rows of the comparison over NATS: the same work for both gateways."""
+"""The rows of the comparisons over one storage: the same work for every entrant."""
 
 from __future__ import annotations
 
