@@ -17,6 +17,7 @@ from s3shim.conditions import NO_CONDITIONS, Conditions, ETagList
 from s3shim.copying import Copy
 from s3shim.errors import Code
 from s3shim.model import BucketInfo, ListQuery, ObjectMeta, ObjectRef
+from s3shim.ranges import ByteRange
 from tests.contract import upstreams
 from tests.contract.bodies import BytesBody, code_of, digests_of, get, pattern, put
 from tests.contract.uploads import begin, complete, put_parts, upload
@@ -323,3 +324,29 @@ def test_the_doctor_says_why_it_cannot_ask(tmp_path, capsys):
     assert "The storage cannot be reached." in capsys.readouterr().err
     assert main(["doctor", "--upstream", *data, *keys]) == 2
     assert "--upstream-endpoint is needed" in capsys.readouterr().err
+
+
+# -- the ETag that a listing shows -------------------------------------------------------------
+
+
+def test_an_object_is_known_by_the_etag_that_its_listing_shows_as_well(moto):
+    """Moto, Amazon S3 and MinIO give a copy of parts another ETag, and aws s3 sync asks for that."""
+    info = put_parts(moto, "parts", [pattern(5000), b"end"])
+    (shown,) = moto.list_objects("bucket", ListQuery()).items
+    assert shown.etag != info.etag
+    ref, data = ObjectRef("bucket", "parts"), pattern(5000) + b"end"
+    for etag in (shown.etag, info.etag):
+        tags = ETagList(frozenset({etag}))
+        wanted, not_wanted = Conditions(if_match=tags), Conditions(if_none_match=tags)
+        assert moto.head_object(ref, wanted).etag == info.etag
+        assert get(moto, "parts", ByteRange(10, 19), conditions=wanted) == data[10:20]
+        assert get(moto, "parts", ByteRange(10, 19), conditions=Conditions(if_range=etag)) == data[10:20]
+        assert code_of(moto.get_object, ref, None, not_wanted) is Code.NotModified
+        assert moto.copy_object(Copy(ref, wanted), KEY, NO_CONDITIONS).etag == info.etag
+        assert code_of(moto.copy_object, Copy(ref, not_wanted), KEY, NO_CONDITIONS) is Code.PreconditionFailed
+        assert code_of(put, moto, "parts", b"x", conditions=not_wanted) is Code.PreconditionFailed
+    other = Conditions(if_match=ETagList(frozenset({"0" * 32})), if_range="0" * 32)
+    assert code_of(moto.head_object, ref, other) is Code.PreconditionFailed
+    assert get(moto, "parts", ByteRange(10, 19), conditions=Conditions(if_range="0" * 32)) == data
+    put(moto, "parts", b"new", conditions=Conditions(if_match=ETagList(frozenset({shown.etag}))))
+    assert get(moto, "parts") == b"new"

@@ -23,7 +23,6 @@ from s3shim.backends.upstream.pool import Pool
 from s3shim.backends.upstream.settings import UpstreamSettings
 from s3shim.backends.upstream.wire import Answer, Connection, Fields
 from s3shim.errors import Code, S3Error
-from s3shim.waiting import WAITS
 
 MAX_REPLY = 32 * 1024**2
 """Bytes of an answer that is read as a whole; a listing of 1,000 keys of 1,024 bytes, encoded, has 4 MiB."""
@@ -227,7 +226,6 @@ class Client:
         items = sorted(request.query.items())
         query = "&".join([f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in items])
         head = self._head(request, f"[{host}]" if ":" in host else host, path, query)
-        WAITS.announce()
         connection = pool.take(host)
         try:
             connection.limit(self._to_send(request))

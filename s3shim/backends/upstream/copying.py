@@ -33,7 +33,7 @@ class Copying(Writing):
         for _ in range(_ATTEMPTS):
             with self._copying(copy.source, target):
                 found = self.find(copy.source)
-                check_copy(copy.conditions, found.info)
+                check_copy(self.as_listed(copy.conditions, found), found.info)
                 self.check_conditions(target, conditions)
                 try:
                     return self._copy(copy, found, target)

@@ -71,7 +71,7 @@ class Parts(Uploads):
         with self.holding(upload, part=part_number) as found, self.locks.hold(*source_locks):
             self.still(seen)
             source = self.find(copy.source)
-            check_copy(copy.conditions, source.info)
+            check_copy(self.as_listed(copy.conditions, source), source.info)
             start, length = 0, source.info.size
             if byte_range is not None:
                 start, length = byte_range.resolve_whole(length)

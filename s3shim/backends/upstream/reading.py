@@ -9,7 +9,7 @@ from s3shim.backends.upstream.client import Begun, Request
 from s3shim.backends.upstream.entries import Found, read_object
 from s3shim.backends.upstream.listing import Listings
 from s3shim.backends.upstream.streams import Opened, RemoteChunks, opened, verifier_of
-from s3shim.conditions import Conditions, check_read, range_applies
+from s3shim.conditions import NO_CONDITIONS, Conditions, ETagList, check_read, range_applies
 from s3shim.errors import Code, S3Error
 from s3shim.model import (
     NULL_VERSION,
@@ -81,11 +81,31 @@ class Reading(Listings):
         record = {"bucket": ref.bucket, "key": ref.key, "checksums": checksums}
         return self.begin_own(f"{ASIDE}{name}", json.dumps(record).encode())
 
+    @staticmethod
+    def as_listed(conditions: Conditions, found: Found) -> Conditions:
+        """Return conditions in which the ETag that listings show stands for the one that the object has."""
+        listed, etag = found.upstream_etag, found.info.etag
+        if conditions is NO_CONDITIONS or listed == etag:
+            return conditions
+
+        def both(tags: ETagList | None) -> ETagList | None:
+            if tags is None:
+                return None
+            strong, weak = (kept | {etag} if listed in kept else kept for kept in (tags.strong, tags.weak))
+            return ETagList(strong, weak, tags.any)
+
+        return replace(
+            conditions,
+            if_match=both(conditions.if_match),
+            if_none_match=both(conditions.if_none_match),
+            if_range=etag if conditions.if_range == listed else conditions.if_range,
+        )
+
     def head_object(self, ref: ObjectRef, conditions: Conditions) -> ObjectInfo:
         """See Backend."""
-        info = self.find(ref).info
-        check_read(conditions, info)
-        return info
+        found = self.find(ref)
+        check_read(self.as_listed(conditions, found), found.info)
+        return found.info
 
     def get_object(
         self, ref: ObjectRef, byte_range: ByteRange | None, conditions: Conditions
@@ -109,10 +129,12 @@ class Reading(Listings):
         sent = _header_of(byte_range) if byte_range is not None else None
         if byte_range is not None and (sent is None or conditions.if_range is not None):
             # Whether the range counts, and where it lies, is to be known first.
-            info = self.head_object(ref, conditions)
-            if range_applies(conditions, info):
-                byte_range.resolve(info.size)
-                headers["If-Match"] = f'"{info.etag}"'
+            found = self.find(ref)
+            wanted = self.as_listed(conditions, found)
+            check_read(wanted, found.info)
+            if range_applies(wanted, found.info):
+                byte_range.resolve(found.info.size)
+                headers["If-Match"] = f'"{found.upstream_etag}"'
             else:
                 byte_range, sent = None, None
         if sent is not None:
@@ -144,7 +166,7 @@ class Reading(Listings):
         answer, start, length, size = got
         found = self._whole(ref, read_object(ref.key, answer.headers, size))
         info = found.info
-        check_read(conditions, info)
+        check_read(self.as_listed(conditions, found), info)
         skip = 0
         if byte_range is not None:
             wanted = byte_range.resolve(size)
@@ -160,7 +182,7 @@ class Reading(Listings):
     def get_object_parts(self, ref: ObjectRef, conditions: Conditions) -> tuple[ObjectInfo, list[ObjectPart]]:
         """See Backend."""
         found = self.find(ref)
-        check_read(conditions, found.info)
+        check_read(self.as_listed(conditions, found), found.info)
         return found.info, self.parts_of(ref.bucket, found)
 
     def parts_of(self, bucket: str, found: Found) -> list[ObjectPart]:

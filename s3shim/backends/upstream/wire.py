@@ -13,6 +13,8 @@ import ssl
 import struct
 from collections.abc import Callable, Iterable
 
+from s3shim.waiting import WAITS
+
 _HEAD = 64 * 1024
 """Bytes of the longest head of an answer; S3 has at most 8 KiB of its own and 2 KiB of metadata in it."""
 
@@ -79,6 +81,7 @@ class Connection:
 
     def send(self, head: bytes, body: bytes | Iterable[bytes], *, chunked: bool = False) -> None:
         """Send a request. What ``body`` raises, and OSError, leave a connection that is to be closed."""
+        WAITS.announce()
         if isinstance(body, bytes):
             if len(body) <= _JOINED:
                 self._put(head + body)

@@ -97,7 +97,7 @@ class Writing(Straight):
         if conditions is NO_CONDITIONS:
             return {}
         found = self.current(ref)
-        check_write(conditions, found.info if found else None)
+        check_write(self.as_listed(conditions, found) if found else conditions, found.info if found else None)
         if not self.dialect.conditions:
             return {}
         return {"If-Match": f'"{found.upstream_etag}"'} if found else {"If-None-Match": "*"}
