@@ -135,7 +135,8 @@ def test_a_change_without_an_answer_leaves_its_lease(ledger, over, answer, code,
     assert bool(ledger.lines) is left
 
 
-def test_sending_that_stalls_ends_while_the_lease_is_ours(ledger, over):
+@pytest.mark.parametrize("taken", [0, 64 * 1024])
+def test_sending_that_stalls_or_drips_ends_while_the_lease_is_ours(ledger, over, taken):
     stalled = Event()
     with FakeUpstream(lambda asked: Answer(404)) as fake:
         serve = fake.serve
@@ -145,7 +146,8 @@ def test_sending_that_stalls_ends_while_the_lease_is_ours(ledger, over):
                 serve(handler)
                 return
             stalled.set()
-            fake.released.wait(20)
+            while not fake.released.wait(0.02) and (not taken or handler.rfile.read(taken)):
+                continue
             handler.close_connection = True
 
         fake.serve = deaf

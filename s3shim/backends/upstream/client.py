@@ -227,22 +227,16 @@ class Client:
         query = "&".join([f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in items])
         head = self._head(request, f"[{host}]" if ":" in host else host, path, query)
         connection = pool.take(host)
-        try:
-            connection.limit(self._to_send(request))
-        except BaseException:
-            pool.give(host, connection)
-            raise
+        settings = self._settings
+        large = request.chunks is not None or len(request.body) > _HASHED
+        connection.limit(settings.idle_timeout if large else settings.first_byte_timeout)
+        if self._leases is not None:
+            try:
+                connection.limit_sending(None if request.method in _READING else self._leases.sending())
+            except S3Error:
+                pool.give(host, connection)
+                raise
         return connection, head, lambda free: pool.give(host, free)
-
-    def _to_send(self, request: Request) -> float:
-        """Return how many seconds the upstream may take nothing of a request that is about to leave.
-
-        Raises SlowDown where it must not leave any more.
-        """
-        seconds = None
-        if self._leases is not None and request.method not in _READING:
-            seconds = self._leases.sending()
-        return self._settings.idle_timeout if seconds is None else seconds
 
     def answer(self, connection: Connection, request: Request, done: Callable[[Connection], None]) -> Answer:
         """Return the answer to a request that was sent. Raises OSError."""

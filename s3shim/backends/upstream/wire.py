@@ -56,6 +56,7 @@ class Connection:
         self._poll = select.poll()
         self._poll.register(sock.fileno(), select.POLLIN)
         self._limit = 0.0
+        self._sending: float | None = None
         self._buffer = b""
 
     def limit(self, seconds: float) -> None:
@@ -71,6 +72,10 @@ class Connection:
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
 
+    def limit_sending(self, seconds: float | None) -> None:
+        """Let what is sent next leave within ``seconds`` for each step, head and body; None is no limit."""
+        self._sending = seconds
+
     def alive(self) -> bool:
         """Whether nothing came since the last answer: neither an end nor bytes that nobody asked for."""
         return not self._poll.poll(0)
@@ -82,6 +87,14 @@ class Connection:
     def send(self, head: bytes, body: bytes | Iterable[bytes], *, chunked: bool = False) -> None:
         """Send a request. What ``body`` raises, and OSError, leave a connection that is to be closed."""
         WAITS.announce()
+        if self._sending is not None:
+            # The kernel's limit is that of one call, and a step may be many.
+            self._sock.settimeout(self._sending)
+        self._send(head, body, chunked=chunked)
+        if self._sending is not None:
+            self._sock.settimeout(None if self._plain else self._limit)
+
+    def _send(self, head: bytes, body: bytes | Iterable[bytes], *, chunked: bool) -> None:
         if isinstance(body, bytes):
             if len(body) <= _JOINED:
                 self._put(head + body)
