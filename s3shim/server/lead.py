@@ -118,7 +118,10 @@ class Lead:
         while not self._ended:
             if idle > _IDLE_TICKS:
                 self._watch_rests = True
-                self._bell.acquire()
+                # Whoever has got an event just before does not know that it rests.
+                if self._turn == turn or self._waits > _MANY:
+                    self._bell.acquire()
+                self._watch_rests = False
                 idle = 0
             time.sleep(TICK)
             if self._turn == turn or self._waits > _MANY:
