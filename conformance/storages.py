@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from conformance.cases import program
-from conformance.garage import garage
+from conformance.garage.node import garage
 from conformance.upstream import Found, upstream
 from tests.server.process import free_port
 
@@ -64,8 +64,9 @@ def s3(work: Path) -> Iterator[tuple[str, ...]]:
     """Start a Garage with its data in ``work``; give the flags by which s3shim uses it. Raises Refused."""
     directory = work / "garage"
     directory.mkdir()
-    with garage(program("garage"), directory) as (endpoint, access_key, secret_key):
-        yield _flags(Found(endpoint, "garage", access_key, secret_key))
+    program("garage")
+    with garage(directory) as node:
+        yield _flags(Found(node.endpoint, "garage", node.access_key, node.secret_key))
 
 
 @contextmanager

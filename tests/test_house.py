@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,11 @@ from s3shim import config, routes
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "s3shim"
-FILES = sorted(path for name in ("s3shim", "tests", "crash", "bench") for path in (ROOT / name).rglob("*.py"))
+FILES = sorted(
+    path
+    for name in ("s3shim", "tests", "crash", "bench", "conformance")
+    for path in (ROOT / name).rglob("*.py")
+)
 MODULES = [path for path in FILES if PACKAGE in path.parents]
 
 MAX_FILE = 400
@@ -26,6 +31,9 @@ BANNED_NAMES = ("utils", "util", "helpers", "helper", "common", "manager", "misc
 
 def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
+
+
+SELDOM = [path for path in FILES if name(path).split("/")[0] in ("crash", "bench", "conformance")]
 
 
 def tree(path: Path) -> ast.Module:
@@ -42,6 +50,11 @@ def imported(node: ast.AST) -> Iterator[str]:
         for alias in node.names:
             if (ROOT / node.module.replace(".", "/") / f"{alias.name}.py").exists():
                 yield f"{node.module}.{alias.name}"
+
+
+@pytest.mark.parametrize("path", [path for path in SELDOM if path.name != "__main__.py"], ids=name)
+def test_what_is_run_seldom_can_be_imported(path: Path) -> None:
+    importlib.import_module(name(path).removesuffix(".py").removesuffix("/__init__").replace("/", "."))
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)

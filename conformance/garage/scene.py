@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from conformance.garage.node import Garage
 from s3shim.backends.upstream.backend import UpstreamBackend
@@ -133,12 +135,27 @@ def beside(node: Garage, path: Path) -> Iterator[UpstreamBackend]:
 def left_after_sweep(node: Garage, path: Path) -> list[str]:
     """Sweep as s3shim does, two days from now; return what is left of its own that no bucket needs.
 
-    That is uploads under way in any bucket, and all in its own bucket but the records of buckets.
+    That is uploads under way in any bucket, and all in its own bucket but the records of buckets, and of
+    the checksums of objects that are there.
     """
     with beside(node, path) as backend:
         backend.expire_multipart_uploads(backend.now() - TWO_DAYS_MS // 2)
     s3 = direct(node)
     left = ["upload " + " ".join(found) for found in uploads(s3)]
     kept = [entry["Key"] for entry in listed(s3, RECORDS)]
+    left += [key for key in kept if not key.startswith(".s3shim/buckets/") and not _are_checksums(s3, key)]
     s3.close()
-    return left + [key for key in kept if not key.startswith(".s3shim/buckets/")]
+    return left
+
+
+def _are_checksums(s3: Any, key: str) -> bool:
+    """Whether it is the record of the checksums of an object as it is now."""
+    kind, name = key.rsplit("/", 1)
+    if kind != ".s3shim/checksums":
+        return False
+    record = json.load(s3.get_object(Bucket=RECORDS, Key=key)["Body"])
+    try:
+        found = s3.head_object(Bucket=record["bucket"], Key=record["key"])
+    except ClientError:
+        return False
+    return name in found["Metadata"].get("s3shim", "")

@@ -169,3 +169,16 @@ def test_a_record_whose_request_fails_is_sent_again(over):
     info = put(backend, "key", BytesBody(DATA))
     assert lost == []
     assert backend.head_object(KEY, NO_CONDITIONS) == info
+
+
+def test_nobody_waits_for_checksums_of_what_has_failed(tmp_path):
+    def answer(asked):
+        return None if asked.method == "PUT" else error(404, "NoSuchKey")
+
+    with FakeUpstream(answer) as fake:
+        backend = backend_over(fake.endpoint, tmp_path, dialect="garage")
+        assert code_of(put, backend, "key", pattern(2 * 1024**2)) is Code.InternalError
+        backend.close()
+    sent = [asked.path for asked in fake.asked if asked.method == "PUT"]
+    assert sum(path.startswith(OURS) for path in sent) == 1
+    assert sent.count("/bucket/key") == 1

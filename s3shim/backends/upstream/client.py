@@ -295,7 +295,10 @@ class Client:
 
 
 class Begun:
-    """A request that was sent; ``finish`` waits for its answer. Where anything fails it is sent again."""
+    """A request that was sent; ``finish`` waits for its answer. Where anything fails it is sent again.
+
+    As a context it is finished at the end, unless that is an error: then nobody waits for it.
+    """
 
     def __init__(self, client: Client, request: Request) -> None:
         self._client = client
@@ -309,6 +312,15 @@ class Begun:
                 connection.close()
                 raise
             self._sent = connection, done
+
+    def __enter__(self) -> Begun:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.finish()
+        elif self._sent is not None:
+            self._sent[0].close()
 
     def finish(self) -> None:
         """Wait until it is done. Raises as ``Client.send``."""

@@ -49,7 +49,7 @@ class Straight(Reading):
 
             def verified() -> None:
                 # It is on its way while the upstream makes the end of the object durable.
-                held.callback(self.begin_aside(ref, entry.aside, body.digests.checksums).finish)
+                held.push(self.begin_aside(ref, entry.aside, body.digests.checksums))
                 held.enter_context(self.committing(seen, ref.key))
 
             sent = hold_back(Counted(iter(lambda: body.read(READ), b""), body), verified)
