@@ -11,6 +11,7 @@ import select
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Callable, Iterable
 
 from s3shim.waiting import WAITS
@@ -20,6 +21,11 @@ _HEAD = 64 * 1024
 
 _JOINED = 64 * 1024
 """A body of at most so many bytes leaves together with the head."""
+
+_PIECE = 256 * 1024
+"""Bytes that must be taken within the limit, so that a line which is slow but not dead is waited for."""
+
+_DEAF = "the upstream does not take what is sent"
 
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: .*)?", re.ASCII)
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?\r\n")
@@ -115,9 +121,21 @@ class Connection:
 
     def _put(self, data: bytes) -> None:
         try:
-            self._sock.sendall(data)
+            if self._sending is not None:
+                self._sock.sendall(data)
+                return
+            view = memoryview(data)
+            for start in range(0, len(view), _PIECE):
+                self._put_piece(view[start : start + _PIECE])
         except BlockingIOError:
-            raise TimeoutError("the upstream does not take what is sent") from None
+            raise TimeoutError(_DEAF) from None
+
+    def _put_piece(self, piece: memoryview) -> None:
+        end = time.monotonic() + self._limit
+        while piece := piece[self._sock.send(piece) :]:
+            # The limit of a call of the kernel begins anew with each byte that was taken.
+            if time.monotonic() >= end:
+                raise TimeoutError(_DEAF)
 
     def acknowledge(self) -> None:
         """Acknowledge what comes next at once.
