@@ -127,6 +127,7 @@ def test_verify_finds_every_planted_difference(source):
     )
     target.delete_object(ObjectRef("bucket", "missing"), NO_CONDITIONS)
     put(target, "changed", pattern(100, 1))
+    lie(target, "changed", last_modified=2)
     change_bytes(target, "key", 4000)
     change_bytes(target, "parts", 7000)
     target.put_document("bucket", "cors", b"x")
