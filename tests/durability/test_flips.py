@@ -2,12 +2,18 @@
 
 from random import SystemRandom
 
+import pytest
+
 from crash.flips import SUITE
 from crash.suite import Run
 
+# With this seed a page above the rows led look-ups astray, and fsck, which only walked, found nothing.
+ASTRAY = 2_647_967_873
 
-def test_every_flip_is_detected(tmp_path):
-    seed = SystemRandom().randrange(1, 1 << 32)
+
+@pytest.mark.parametrize("seed", [ASTRAY, None])
+def test_every_flip_is_detected(tmp_path, seed):
+    seed = seed or SystemRandom().randrange(1, 1 << 32)
     outcome = SUITE.run(Run(tmp_path, 400, seed, print))
     assert outcome.failures == [], f"seed {seed}"
     assert outcome.counts["flips"] == 400
