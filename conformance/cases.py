@@ -161,6 +161,22 @@ def clean_environment(home: Path, account: Account) -> dict[str, str]:
     }
 
 
+def output_of(
+    command: Sequence[str], directory: Path, environment: dict[str, str], seconds: int
+) -> subprocess.CompletedProcess[str]:
+    """Run a program that reads nothing; return how it ended and what it said. Raises TimeoutExpired."""
+    return subprocess.run(
+        command,
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+
+
 def verdict(do: Callable[[], None], seconds: int) -> tuple[str, str]:
     """Return the verdict and the reason: fail where ``do`` raises or is not done after so many seconds."""
     try:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from conformance.cases import Options, Outcome, Refused, clean_environment, log_verdict, program
+from conformance.cases import Options, Outcome, Refused, clean_environment, log_verdict, output_of, program
 from conformance.server import MAIN, Server
 
 _ADDRESS = "http://localhost:5222"
@@ -61,16 +60,8 @@ def _checks(script: Path, work: Path, server: Server) -> Iterator[tuple[str, boo
     (work / ".aws" / "config").write_text("[default]\ns3 =\n    signature_version = s3v4\n")
     environment = clean_environment(work, MAIN)
     environment["PATH"] = f"{programs}:{environment['PATH']}"
-    done = subprocess.run(
-        ["bash", str(script)],
-        cwd=work,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-        check=False,
-    )
+    command = ["bash", str(script)]
+    done = output_of(command, work, environment, _SECONDS)
     # The longer script throws some of its lines away and keeps all in a file.
     results = work / "conformance-full.txt"
     text = results.read_text() if results.exists() else done.stdout

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from conformance.cases import Context, Options, Outcome, Refused, log_verdict, program, verdict
+from conformance.cases import Context, Options, Outcome, Refused, log_verdict, output_of, program, verdict
 from conformance.server import MAIN, Server
 
 _PACKAGES = ("s3", "chunk")
@@ -60,16 +59,8 @@ def _environment(context: Context) -> dict[str, str]:
 
 def _outcomes(go: str, checkout: Path, package: str, environment: dict[str, str]) -> Iterator[Outcome]:
     """Run the tests of a package; yield their outcomes, then whether the whole ended as they did."""
-    done = subprocess.run(
-        [go, "test", "-json", "-count=1", f"./pkg/storage/{package}"],
-        cwd=checkout,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-        check=False,
-    )
+    command = [go, "test", "-json", "-count=1", f"./pkg/storage/{package}"]
+    done = output_of(command, checkout, environment, _SECONDS)
     said: defaultdict[str, list[str]] = defaultdict(list)
     failed = False
     for line in done.stdout.splitlines():

@@ -54,7 +54,7 @@ class Probe:
         self._remote.ensure_own_bucket()
         self._remote.client.logs = False
         reply = self._put("first", _DATA)
-        known = profile_of(reply.headers.get("Server", ""))
+        known = profile_of(reply.headers.get("Server"))
         try:
             findings = [Finding(name, bool(ask()), note) for name, note, ask in self._questions()]
             return self._dialect(known, {finding.name: finding.holds for finding in findings}), findings
@@ -182,7 +182,7 @@ class Probe:
             self._put("g", _DATA, x_amz_checksum_crc32=value)
             asked = {"x-amz-checksum-mode": "ENABLED"}
             reply = self._send(Request("HEAD", place.bucket, place.key, headers=asked))
-            return bool(reply.headers.get("x-amz-checksum-crc32") == value)
+            return reply.headers.get("x-amz-checksum-crc32") == value
         return False
 
     def _tags(self) -> bool:

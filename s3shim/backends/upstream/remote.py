@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote
 
 from s3shim.backends.upstream.bodies import md5_header
@@ -24,6 +23,7 @@ from s3shim.backends.upstream.markup import (
 )
 from s3shim.backends.upstream.places import Place
 from s3shim.backends.upstream.store import Store
+from s3shim.backends.upstream.wire import Fields
 from s3shim.errors import Code, S3Error
 
 _MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -57,10 +57,10 @@ class Remote(Store):
         """Return the headers that make the upstream tell all it knows of an object."""
         return {"x-amz-checksum-mode": "ENABLED"} if self.dialect.checksums else {}
 
-    def head_upstream(self, place: Place) -> tuple[Any, int]:
+    def head_upstream(self, place: Place) -> tuple[Fields, int]:
         """Return the headers and the size of an upstream's object."""
         reply = self.client.send(Request("HEAD", place.bucket, place.key, headers=self.reading_headers()))
-        size = reply.headers.get("Content-Length", "")
+        size = reply.headers.get("Content-Length")
         if not size.isdigit():
             raise S3Error(Code.InternalError)
         return reply.headers, int(size)
@@ -69,14 +69,14 @@ class Remote(Store):
         """Put an object in one request, which is repeated where it fails. Raises as ``verify``."""
         headers = {**headers, **md5_header(md5)}
         reply = self.client.send(Request("PUT", place.bucket, place.key, headers=headers, body=data))
-        self.verify(place, reply.headers.get("ETag", ""), md5)
+        self.verify(place, reply.headers.get("ETag"), md5)
 
     def stream_upstream(self, place: Place, chunks: Iterable[bytes], length: int | None) -> str:
         """Send what need not be told from its beginning to a place of our own; return its ETag."""
         self.ensure_own_bucket()
         request = Request("PUT", place.bucket, place.key, headers={"Content-Type": BINARY})
         request.chunks, request.length = chunks, length
-        return str(self.client.send(request).headers.get("ETag", ""))
+        return self.client.send(request).headers.get("ETag")
 
     def stream_object(
         self, place: Place, headers: dict[str, str], chunks: Iterable[bytes], length: int, sha256: str | None
@@ -88,7 +88,7 @@ class Remote(Store):
         request = Request("PUT", place.bucket, place.key, headers=headers, hashed=sha256 or "")
         request.chunks, request.length = chunks, length
         try:
-            return str(self.client.send(request).headers.get("ETag")).strip('"')
+            return self.client.send(request).headers.get("ETag").strip('"')
         except S3Error as error:
             if sha256 and error.details.get("Upstream") in _OTHER_SHA256:
                 raise S3Error(Code.XAmzContentSHA256Mismatch, ClientComputedContentSHA256=sha256) from None
@@ -189,7 +189,7 @@ class Remote(Store):
             request.body, request.headers = data, md5_header(None, data)
         else:
             request.chunks, request.length = data, length
-        return str(self.client.send(request).headers.get("ETag", "")).strip('"')
+        return self.client.send(request).headers.get("ETag").strip('"')
 
     def copy_part_upstream(self, slot: Slot, source: Place, etag: str, extent: tuple[int, int] | None) -> str:
         """Copy an object that still has this ETag, or (start, length) of it, as a part; return its ETag."""
@@ -214,7 +214,7 @@ class Remote(Store):
         headers, found = self.head_upstream(place)
         if found != size:
             raise S3Error(Code.InternalError)
-        return str(headers.get("ETag", "")).strip('"')
+        return headers.get("ETag").strip('"')
 
     def uploads_upstream(self, place: Place) -> Iterator[tuple[Place, str, int]]:
         """Yield place, id and time (ms) of the upstream's uploads to keys that begin with the place's."""

@@ -30,9 +30,9 @@ class Opened(NamedTuple):
 
 def opened(answer: Answer) -> Opened:
     """Return the answer to a GET. Raises InternalError where it does not say what it brings."""
-    length = answer.headers.get("Content-Length", "")
+    length = answer.headers.get("Content-Length")
     if answer.status == 206:
-        match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range"))
         if match:
             first, last, size = map(int, match.groups())
             return Opened(answer, first, last - first + 1, size)
