@@ -69,7 +69,7 @@ def _start(arguments: list[str], port: int, settings: dict[str, str]) -> str:
 def moto() -> str:
     """Return the endpoint of a moto server that takes small parts."""
     port = free_port()
-    arguments = ["-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    arguments = ["-m", "tests.contract.moto_server", str(port)]
     return _start(arguments, port, {"S3_UPLOAD_PART_MIN_SIZE": "0"})
 
 

@@ -206,8 +206,10 @@ def test_shared_locks_pass_each_other_and_keep_out_exclusive_ones(locks):
         assert _outcome(locks, Lock(KEY, "b", "k", exclusive=False)) is Code.SlowDown
 
 
-def test_locks_are_taken_in_one_order(locks):
+def test_locks_are_taken_in_one_order(tmp_path):
     """Two that want the same locks the other way round do not wait for each other."""
+    locks = locks_in(tmp_path, 60)
+    locks.start()
     wanted = [Lock(KEY, "bucket", str(n)) for n in range(5)]
     stop = Event()
     codes = []
@@ -223,6 +225,7 @@ def test_locks_are_taken_in_one_order(locks):
     stop.set()
     for thread in threads:
         thread.join()
+    locks.close()
     assert set(codes) == {None}
 
 
