@@ -16,6 +16,7 @@ from s3shim.wsgi import create_app
 from tests.contract import upstreams
 from tests.nats_server import NatsServer
 from tests.unit.damaging import fill
+from tests.unit.fake_upstream import FakeUpstream, backend_over
 from tests.unit.nats_clients import Client, make_bucket, remove_bucket, stranger
 from tests.unit.nats_objects import KEYS
 from tests.wire import client as wire
@@ -100,3 +101,20 @@ def theirs(nats_server, bucket):
         return stranger(nats_server.url, with_store)
 
     return do
+
+
+@pytest.fixture
+def over(tmp_path):
+    """Return a function that gives a backend over an upstream that answers by a function."""
+    opened = []
+
+    def make(answer, *, pause=0.0, **settings):
+        fake = FakeUpstream(answer, pause=pause)
+        backend = backend_over(fake.endpoint, tmp_path, **settings)
+        opened.append((backend, fake))
+        return backend, fake
+
+    yield make
+    for backend, fake in opened:
+        backend.close()
+        fake.__exit__()

@@ -31,23 +31,6 @@ def found(data):
     return Answer(200, data, {"ETag": f'"{md5(data)}"'})
 
 
-@pytest.fixture
-def over(tmp_path):
-    """Return a function that gives a backend over an upstream that answers by a function."""
-    opened = []
-
-    def make(answer, *, pause=0.0, **settings):
-        fake = FakeUpstream(answer, pause=pause)
-        backend = backend_over(fake.endpoint, tmp_path, **settings)
-        opened.append((backend, fake))
-        return backend, fake
-
-    yield make
-    for backend, fake in opened:
-        backend.close()
-        fake.__exit__()
-
-
 # -- the table of errors -----------------------------------------------------------------------
 
 
@@ -318,54 +301,6 @@ def test_an_upstream_that_ignores_ranges(over):
     backend, _ = over(lambda asked: found(data))
     assert get(backend, "key", ByteRange(300_000, 300_009)) == data[300_000:300_010]
     assert get(backend, "key", ByteRange(None, 7)) == data[-7:]
-
-
-def answering(kept, etag, etag_then=None):
-    """Return an upstream that answers a PUT with an ETag and has these bytes, perhaps under another one."""
-
-    def answer(asked):
-        then = etag_then if asked.method == "GET" and etag_then else etag
-        return Answer(200, kept if asked.method == "GET" else b"", {"ETag": f'"{then}"'})
-
-    return answer
-
-
-def test_other_bytes_than_were_sent_are_removed(over):
-    backend, fake = over(answering(b"damaged", "0" * 32))
-    assert code_of(put, backend, "key", pattern(10)) is Code.InternalError
-    written = [asked.path for asked in fake.asked if asked.method == "PUT"]
-    assert fake.asked[-1].method == "DELETE"
-    assert fake.asked[-1].path == written[-1]
-
-
-def test_other_bytes_than_were_sent_are_not_copied_to_their_key(over):
-    backend, fake = over(lambda asked: Answer(200, headers={"ETag": f'"{"0" * 32}"'}))
-    assert code_of(put, backend, "key", pattern(100_000)) is Code.InternalError
-    assert {asked.path for asked in fake.asked if asked.method == "PUT"} == {fake.asked[-1].path}
-    assert fake.asked[-1].method == "DELETE"
-
-
-def test_an_etag_that_is_no_md5_of_the_right_bytes_is_the_objects(over):
-    """So it is of an object that an upstream encrypts with keys of its own: what is there stays there."""
-    backend, fake = over(answering(pattern(10), "0" * 32))
-    assert put(backend, "key", pattern(10)).etag == "0" * 32
-    assert "DELETE" not in [asked.method for asked in fake.asked]
-
-
-def test_what_another_wrote_meanwhile_is_not_removed(over):
-    backend, fake = over(answering(b"another's", "0" * 32, md5(b"another's")))
-    assert code_of(put, backend, "key", pattern(10)) is Code.InternalError
-    assert "DELETE" not in [asked.method for asked in fake.asked]
-
-
-def test_what_cannot_be_read_back_is_not_removed(over):
-    def answer(asked):
-        lost = asked.method == "GET" and asked.path == "/bucket/key"
-        return None if lost else Answer(200, headers={"ETag": f'"{"0" * 32}"'})
-
-    backend, fake = over(answer)
-    assert code_of(put, backend, "key", pattern(10)) is Code.InternalError
-    assert "DELETE" not in [asked.method for asked in fake.asked]
 
 
 def test_a_body_that_fails_is_not_sent_to_its_end(over):
