@@ -36,10 +36,11 @@ def test_other_bytes_than_were_sent_are_not_copied_to_their_key(over):
     assert fake.asked[-1].method == "DELETE"
 
 
-def test_an_etag_that_is_no_md5_of_the_right_bytes_is_the_objects(over):
-    """So it is of an object that an upstream encrypts with keys of its own: what is there stays there."""
+def test_the_right_bytes_under_another_etag_are_not_removed(over, caplog):
+    """So an upstream has an object that it encrypts with keys of its own."""
     backend, fake = over(answering(pattern(10), "0" * 32))
-    assert put(backend, "key", pattern(10)).etag == "0" * 32
+    assert code_of(put, backend, "key", pattern(10)) is Code.InternalError
+    assert "an ETag that is not their MD5" in caplog.text
     assert "DELETE" not in [asked.method for asked in fake.asked]
 
 

@@ -70,11 +70,11 @@ class Remote(Store):
             raise S3Error(Code.InternalError)
         return reply.headers, int(size)
 
-    def put_upstream(self, place: Place, headers: dict[str, str], data: bytes, md5: str) -> str:
-        """Put an object in one request, which is repeated where it fails; see ``verify``."""
+    def put_upstream(self, place: Place, headers: dict[str, str], data: bytes, md5: str) -> None:
+        """Put an object in one request, which is repeated where it fails. Raises as ``verify``."""
         headers = {**headers, **md5_header(md5)}
         reply = self.client.send(Request("PUT", place.bucket, place.key, headers=headers, body=data))
-        return self.verify(place, reply.headers.get("ETag"), md5)
+        self.verify(place, reply.headers.get("ETag"), md5)
 
     def stream_upstream(self, place: Place, chunks: Iterable[bytes], length: int | None) -> str:
         """Send what need not be told from its beginning to a place of our own; return its ETag."""
@@ -110,23 +110,22 @@ class Remote(Store):
         if self.is_md5(found) and found != md5:
             raise S3Error(Code.InternalError)
 
-    def verify(self, place: Place, etag: str, md5: str) -> str:
-        """Return the ETag of an object that was just written.
+    def verify(self, place: Place, etag: str, md5: str) -> None:
+        """Raise as ``same_bytes``. What the upstream has is read back then, and removed if it is other bytes.
 
-        One that has the form of an MD5 and is another's is no proof of other bytes: some upstreams answer so
-        for what they encrypt. The object is read back then; other bytes are removed, and it is InternalError.
+        The ETag alone is no proof of them: of what they encrypt with keys of their own, some upstreams tell
+        another one of the same form.
         """
-        found = etag.strip('"')
-        if not self.is_md5(found) or found == md5:
-            return md5
-        kept, now = self._md5_of(place)
-        if kept == md5:
-            _log.warning("the upstream's ETag is not the MD5 of the object, which was read back and is right")
-            return now
-        # Under another ETag it is what another writer has put there since.
-        if now == found:
-            self.delete_upstream(place)
-        raise S3Error(Code.InternalError)
+        try:
+            self.same_bytes(etag, md5)
+        except S3Error:
+            kept, now = self._md5_of(place)
+            if kept == md5:
+                _log.error("the upstream has the right bytes under an ETag that is not their MD5")
+            elif now == etag.strip('"'):
+                # Under another ETag it would be what another writer has put there since.
+                self.delete_upstream(place)
+            raise
 
     def _md5_of(self, place: Place) -> tuple[str, str]:
         """Return the MD5 of the bytes of an upstream's object, and its ETag."""

@@ -55,7 +55,7 @@ class Straight(Reading):
             sent = hold_back(Counted(iter(lambda: body.read(READ), b""), body), verified)
             etag = self.stream_object(place, self.headers(meta, entry), sent, length, sha256)
             if body.digests.md5:
-                etag = self.verify(place, etag, body.digests.md5)
+                self.verify(place, etag, body.digests.md5)
             if self.dialect.dated_by_begin and not self._counts(place, entry.mark):
                 raise S3Error(Code.SlowDown)
         entry.checksums = body.digests.checksums

@@ -44,14 +44,13 @@ class Writing(Straight):
             with self.committing(seen, ref.key):
                 native = self.check_conditions(ref, conditions)
                 entry.modified, entry.mark = self.now(), os.urandom(6).hex() if native else ""
-                etag = md5
                 try:
-                    etag = self.put_upstream(place, {**self.headers(meta, entry), **native}, data, md5)
+                    self.put_upstream(place, {**self.headers(meta, entry), **native}, data, md5)
                 except S3Error as error:
                     # What a repeated request finds there may be what the first try of it made.
                     if error.code is not Code.PreconditionFailed or not self._is_there(ref, entry.mark):
                         raise
-            return info_of(ref.key, len(data), etag, meta, entry)
+            return info_of(ref.key, len(data), md5, meta, entry)
         staged = self.places.own(f"staged/{new_name()}")
         try:
             size, etag = self._stage(staged, data, body)
