@@ -127,12 +127,14 @@ def connections(pid: int, port: int) -> dict[str, int]:
             continue
         if target.startswith("socket:["):
             held.add(target[8:-1])
-    found = {"established": 0, "other": 0}
+    # The kernel tells a socket twice where others come and go while it is read.
+    states = {}
     for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
         if int(fields[2].rpartition(":")[2], 16) == port and fields[9] in held:
-            found["established" if fields[3] == _ESTABLISHED else "other"] += 1
-    return found
+            states[fields[9]] = fields[3]
+    established = sum(state == _ESTABLISHED for state in states.values())
+    return {"established": established, "other": len(states) - established}
 
 
 def serve(tmp_path: Path, *flags: str, settings: Mapping[str, str] | None = None) -> Server:
